@@ -148,6 +148,15 @@ ADVICE = {
     kit.check_mergeable_insertions_start_neutral: (
         "Initialize what is added to zero, and what is multiplied to one. Where the start cannot be neutral, leave 'merge' out."
     ),
+    kit.check_files_are_read_in_order: ("Sort the files of a folder by name: sorted(folder.iterdir())."),
+    kit.check_columns_are_the_same_alone: ("Give the same rows; leave out only what other columns need."),
+    kit.check_split_is_the_same_in_every_process: (
+        "Draw by a generator made from the seed, or by a digest (hashlib): hash() of a text differs in each process."
+    ),
+    kit.check_sorted_rows_are_divided_as_well: ("Shuffle the rows by the seed, or divide by what a column says."),
+    kit.check_perfect_predictions_are_best: (
+        "Name every value that is better when lower in 'lower_is_better', and what says neither in 'descriptive'."
+    ),
     kit.check_planning_is_pure: "Keep nothing between calls; use no random numbers.",
     kit.check_stages_are_valid: (
         "Select parts, roles and module types that the description lists, or raise StrategyNotApplicable with the "

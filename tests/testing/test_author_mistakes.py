@@ -59,7 +59,7 @@ def given(catcher, folder):
         case Catcher.READER:
             return {"spec": reader, "path": data, "config": EmptyConfig(), "count": 7}
         case Catcher.SPLIT:
-            data.write_text(LINES * 3)
+            data.write_text(LINES * 30)
             rows = reader.read(data, EmptyConfig())
             return {"spec": split, "rows": rows, "targets": ("label",), "config": EmptyConfig()}
         case Catcher.PLUGIN:

@@ -47,7 +47,7 @@ CORRECT = """
     def taskgraft_baselines():
         yield BaselineSpec(
             name="first",
-            summary="always the first label",
+            summary="always the first label in sorted order",
             config=EmptyConfig,
             targets=frozenset({TargetKind.CATEGORY}),
             state=Learned,
@@ -56,7 +56,7 @@ CORRECT = """
         )
 
     def learn(inputs, truth, settings):
-        return Learned(label=truth[0])
+        return Learned(label=min(truth))
 
     def predict(learned, inputs, elements, settings):
         from taskgraft.plugin import Predictions
@@ -172,7 +172,7 @@ def test_a_metric_that_does_not_count_rows_is_caught(module, change, found, advi
     assert str(caught.value) == message(kit.check_metrics_count_rows, "metric 'cost' of wrong", found, advice)
 
 
-LEARNT, PREDICTED = "return Learned(label=truth[0])", 'Predictions([learned.label for _ in inputs["text"]])'
+LEARNT, PREDICTED = "return Learned(label=min(truth))", 'Predictions([learned.label for _ in inputs["text"]])'
 
 
 @pytest.mark.parametrize(

@@ -207,3 +207,46 @@ def test_an_invalid_suffix_or_pattern_is_caught(claims, found):
     with pytest.raises(ContractViolation) as caught:
         kit.check_suffixes_are_valid(replace(planted(right), **claims))
     assert str(caught.value) == message(kit.check_suffixes_are_valid, "reader 'planted'", found)
+
+
+def in_no_order(path, settings):
+    """Reads a row per file, as the disk lists them."""
+    if not path.is_dir():
+        raise UnreadableFile(str(path), "there is no such folder.")
+    return Rows(pa.table({"text": [file.read_text() for file in path.iterdir()]}), path.name)
+
+
+def in_order(path, settings):
+    rows = in_no_order(path, settings)
+    return Rows(
+        pa.table({"text": [(path / name).read_text() for name in sorted(map(str, path.iterdir()))]}), rows.source
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("one", "two", "three"):
+        (tmp_path / "texts").mkdir(exist_ok=True)
+        (tmp_path / "texts" / name).write_text(name)
+    return tmp_path / "texts"
+
+
+def test_files_in_the_order_of_the_disk_are_found(folder):
+    kit.check_files_are_read_in_order(planted(in_order), folder, EmptyConfig())
+    with pytest.raises(ContractViolation) as caught:
+        kit.check_files_are_read_in_order(planted(in_no_order), folder, EmptyConfig())
+    assert str(caught.value) == message(
+        kit.check_files_are_read_in_order,
+        "reader 'planted'",
+        "when the disk lists files in another order, the rows are in another order",
+    )
+
+
+def test_a_missing_folder_that_is_not_reported_is_found():
+    def lists_at_once(path, settings):
+        return Rows(pa.table({"text": [file.read_text() for file in sorted(path.iterdir())]}), path.name)
+
+    spec = replace(planted(lists_at_once), suffixes=(), folder_patterns=("*.txt",))
+    with pytest.raises(ContractViolation, match="reading a missing folder raises FileNotFoundError"):
+        kit.check_unreadable_files_are_reported(spec, EmptyConfig())
+    kit.check_unreadable_files_are_reported(replace(spec, read=in_order), EmptyConfig())

@@ -64,6 +64,7 @@ from .masking import check_masking_depends_on_the_seed_alone as check_masking_de
 from .metrics_and_baselines import check_baselines_predict_row_by_row as check_baselines_predict_row_by_row
 from .metrics_and_baselines import check_figures_are_files as check_figures_are_files
 from .metrics_and_baselines import check_metrics_count_rows as check_metrics_count_rows
+from .metrics_and_baselines import check_perfect_predictions_are_best as check_perfect_predictions_are_best
 from .optimizers_and_schedules import check_optimizers_resume_exactly as check_optimizers_resume_exactly
 from .optimizers_and_schedules import check_schedules_are_pure as check_schedules_are_pure
 from .plugin import check_descriptions_match_what_is_built as check_descriptions_match_what_is_built
@@ -75,6 +76,7 @@ from .processor import check_preprocessing_is_deterministic as check_preprocessi
 from .processor import check_processor_settings_are_json as check_processor_settings_are_json
 from .processor import check_rows_are_preprocessed_independently as check_rows_are_preprocessed_independently
 from .reader import check_columns_are_the_same_alone as check_columns_are_the_same_alone
+from .reader import check_files_are_read_in_order as check_files_are_read_in_order
 from .reader import check_no_row_is_lost as check_no_row_is_lost
 from .reader import check_reading_is_repeatable as check_reading_is_repeatable
 from .reader import check_rows_can_be_located as check_rows_can_be_located
@@ -87,8 +89,10 @@ from .sample_backbone import AttentionBlock as AttentionBlock
 from .sample_backbone import SampleBackbone as SampleBackbone
 from .sample_backbone import SampleProcessor as SampleProcessor
 from .sample_backbone import attention_roles as attention_roles
+from .split import check_sorted_rows_are_divided_as_well as check_sorted_rows_are_divided_as_well
 from .split import check_split_divides_the_rows as check_split_divides_the_rows
 from .split import check_split_is_repeatable as check_split_is_repeatable
+from .split import check_split_is_the_same_in_every_process as check_split_is_the_same_in_every_process
 from .strategy import check_mergeable_insertions_start_neutral as check_mergeable_insertions_start_neutral
 from .strategy import check_merging_keeps_the_features as check_merging_keeps_the_features
 from .strategy import check_planning_is_pure as check_planning_is_pure

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,33 @@ def check_metrics_count_rows(law: Law, module: str, configs: Mapping[str, Config
         _check_metric(spec_law, spec, config, rows)
 
 
+@law_check("Name every value that is better when lower in 'lower_is_better', and what says neither in 'descriptive'.")
+def check_perfect_predictions_are_best(
+    law: Law, module: str, configs: Mapping[str, Config], labelled: _Labelled
+) -> None:
+    """No value is worse for the truth than for other predictions. Metrics of one label or number per row; others pass.
+
+    Args: as for :func:`check_metrics_count_rows`.
+    """
+    for spec_law, spec, config, rows in _cases(MetricSpec, law, module, configs, labelled):
+        perfect = _perfect(rows)
+        if perfect is None:
+            continue
+        every = np.arange(len(rows.truth))
+        best, others = (
+            _values(spec_law, _build(spec_law, spec, config, one), every, "all rows") for one in (perfect, rows)
+        )
+        for name in best.keys() & others.keys() - spec.descriptive:
+            lower = name in spec.lower_is_better
+            gain = (others[name] - best[name]) * (1 if lower else -1)
+            if gain < -_TOLERANCE * max(1.0, abs(best[name]), abs(others[name])):
+                marked = "is" if lower else "is not"
+                raise spec_law.violation(
+                    f"'{name}' is {best[name]:.3g} for perfect predictions and {others[name]:.3g} for others, but {marked} in "
+                    "'lower_is_better'"
+                )
+
+
 @law_check("Write figures into the folder, and return their paths.")
 def check_figures_are_files(law: Law, module: str, configs: Mapping[str, Config], labelled: _Labelled) -> None:
     """A metric that plots writes files into the given folder, and returns all of them.
@@ -64,6 +92,20 @@ def check_baselines_predict_row_by_row(
     """
     for spec_law, spec, config, rows in _cases(BaselineSpec, law, module, configs, labelled):
         _check_baseline(spec_law, spec, config, rows)
+
+
+def _perfect(rows: LabelledRows) -> LabelledRows | None:
+    """Return the same rows with perfect predictions; None where they are, or where the kit cannot make them."""
+    predictions = rows.predictions
+    if rows.kind not in (TargetKind.CATEGORY, TargetKind.NUMBERS) or list(predictions.values) == list(rows.truth):
+        return None
+    certain = None
+    if predictions.probabilities is not None:
+        if any(label not in predictions.classes for label in rows.truth):
+            return None
+        eye = np.eye(len(predictions.classes), dtype=np.float32)
+        certain = [eye[predictions.classes.index(label)] for label in rows.truth]
+    return replace(rows, predictions=replace(predictions, values=list(rows.truth), probabilities=certain))
 
 
 def _check_metric(law: Law, spec: MetricSpec, config: Config, rows: LabelledRows) -> None:
@@ -146,9 +188,28 @@ def _check_baseline(law: Law, spec: BaselineSpec, config: Config, rows: Labelled
         raise law.violation(
             f"it predicts {unknown[0]!r}, which is not a label of the truth", "Predict in the form of the truth."
         )
+    if spec.state is not None:
+        backward = list(range(len(rows.truth)))[::-1]
+        reverse = rows.take(backward)
+        with law.must_succeed("fit"):
+            other = spec.fit(reverse.columns, reverse.truth, config)
+        if not _alike(values, _predict(law, spec, config, other, rows)):
+            raise law.violation(
+                "fitted to the same rows in reverse order, it predicts something else",
+                "Do not depend on the order of rows: of equally frequent labels, take the first in sorted order.",
+            )
     some = list(range(len(rows.truth) - 1, -1, -2))
     if [values[row] for row in some] != _predict(law, spec, config, state, rows.take(some)):
         raise law.violation("its prediction for a row depends on the other rows")
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Compare predictions; numbers may be rounded differently."""
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(one == other)
 
 
 def _predict(law: Law, spec: BaselineSpec, config: Config, state: Any, rows: LabelledRows) -> list[Any]:

@@ -1,6 +1,10 @@
 """Laws of a reader: the same rows each time, which a user can locate in the file, and files left unchanged."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from taskgraft.contract.config import Config
 from taskgraft.contract.rows import Rows, UnreadableFile
@@ -26,6 +30,18 @@ def check_reading_is_repeatable(law: Law, spec: ReaderSpec, path: Path, config: 
         raise law.violation("reading twice gives different rows")
     if changed := sorted(str(name) for name, _ in before ^ _files(path)):
         raise law.violation(f"reading changes {changed[0]}")
+
+
+@law_check("Sort the files of a folder by name: sorted(folder.iterdir()).")
+def check_files_are_read_in_order(law: Law, spec: ReaderSpec, path: Path, config: Config) -> None:
+    """Rows of a folder do not depend on the order in which the disk lists its files. A reader of single files passes."""
+    if not path.is_dir():
+        return
+    rows = _read(law, spec, path, config)
+    with _listed_backwards():
+        other = _read(law, spec, path, config)
+    if rows.digest() != other.digest():
+        raise law.violation("when the disk lists files in another order, the rows are in another order")
 
 
 @law_check("Give Rows the line on which each row starts, or no lines at all.")
@@ -99,20 +115,50 @@ def check_suffixes_are_valid(law: Law, spec: ReaderSpec) -> None:
 
 @law_check("Raise UnreadableFile with the path and the reason.")
 def check_unreadable_files_are_reported(law: Law, spec: ReaderSpec, config: Config) -> None:
-    """A missing, empty or random file gives rows or UnreadableFile, nothing else."""
-    if not spec.suffixes:
-        return
+    """A missing, empty or random file, or folder, gives rows or UnreadableFile, nothing else."""
     with temporary_folder() as folder:
+        for what, path in (("a missing folder", folder / "gone"), ("an empty folder", folder / "empty")):
+            if what == "an empty folder":
+                path.mkdir()
+            if spec.folder_patterns:
+                _read_or_report(law, spec, path, config, what)
+        if not spec.suffixes:
+            return
         path = folder / f"file{spec.suffixes[0]}"
         for what, content in (("a missing file", None), ("an empty file", b""), ("random bytes", _GARBAGE)):
             if content is not None:
                 path.write_bytes(content)
-            try:
-                with law.must_succeed(f"reading {what}"):
-                    spec.read(path, config)
-            except UnreadableFile as error:
-                if str(path) not in str(error):
-                    raise law.violation(f"the message about {what} does not name it: {error}") from None
+            _read_or_report(law, spec, path, config, what)
+
+
+def _read_or_report(law: Law, spec: ReaderSpec, path: Path, config: Config, what: str) -> None:
+    """Read something that may be unreadable."""
+    try:
+        with law.must_succeed(f"reading {what}"):
+            spec.read(path, config)
+    except UnreadableFile as error:
+        if str(path) not in str(error):
+            raise law.violation(f"the message about {what} does not name it: {error}") from None
+
+
+@contextmanager
+def _listed_backwards() -> Iterator[None]:
+    """Let the disk list files in reverse order of their names."""
+    listdir, scandir = os.listdir, os.scandir
+
+    def list_backwards(folder: Any = ".") -> list[Any]:
+        return sorted(listdir(folder), reverse=True)
+
+    @contextmanager
+    def scan_backwards(folder: Any = ".") -> Iterator[Iterator[Any]]:
+        with scandir(folder) as entries:
+            yield iter(sorted(entries, key=lambda entry: entry.name, reverse=True))
+
+    os.listdir, os.scandir = list_backwards, scan_backwards  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os.listdir, os.scandir = listdir, scandir
 
 
 def _read(law: Law, spec: ReaderSpec, path: Path, config: Config) -> Rows:

@@ -1,5 +1,7 @@
 """Laws of a split: subsets that do not overlap, and depend on the seed alone."""
 
+import builtins
+from collections import Counter
 from collections.abc import Sequence
 
 from taskgraft.contract.config import Config
@@ -34,3 +36,40 @@ def check_split_is_repeatable(law: Law, spec: SplitSpec, rows: Rows, targets: Se
             raise law.violation(f"two splits with the seed {seed} differ")
     if rows.digest() != before:
         raise law.violation("the rows were changed", "Return row numbers; leave the rows as they are.")
+
+
+@law_check(
+    "Draw by a generator made from the seed, or by a digest (hashlib): hash() of a text differs in each process."
+)
+def check_split_is_the_same_in_every_process(
+    law: Law, spec: SplitSpec, rows: Rows, targets: Sequence[str], config: Config
+) -> None:
+    """The subsets do not depend on Python's ``hash()``."""
+    first, plain = spec.split(rows, targets, config, 0), builtins.hash
+    builtins.hash = lambda value: plain((value, "another process"))
+    try:
+        with law.must_succeed("splitting in another process"):
+            second = spec.split(rows, targets, config, 0)
+    finally:
+        builtins.hash = plain
+    if {name: list(some) for name, some in first.items()} != {name: list(some) for name, some in second.items()}:
+        raise law.violation("it depends on hash(), which gives other numbers in each process")
+
+
+@law_check("Shuffle the rows by the seed, or divide by what a column says.")
+def check_sorted_rows_are_divided_as_well(
+    law: Law, spec: SplitSpec, rows: Rows, targets: Sequence[str], config: Config
+) -> None:
+    """Of rows sorted by their label, validation rows have several labels. With few rows, or one label, it passes."""
+    labels = [str(value) for value in rows.values(targets[0])] if targets else []
+    frequent = [label for label, count in Counter(labels).items() if 5 * count >= len(labels)]
+    if len(frequent) < 2:
+        return
+    order = sorted(range(len(rows)), key=lambda row: labels[row])
+    with law.must_succeed("splitting sorted rows"):
+        held_out = spec.split(rows.take(order), targets, config, 0).get("validation", ())
+    found = {labels[order[row]] for row in held_out}
+    if len(held_out) >= 10 and len(found) == 1:
+        raise law.violation(
+            f"of rows that are sorted by label, all {len(held_out)} validation rows have the label {found.pop()!r:.40}"
+        )

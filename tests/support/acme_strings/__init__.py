@@ -132,7 +132,12 @@ def taskgraft_metrics() -> Iterable[MetricSpec]:
 
     targets = frozenset({TargetKind.CATEGORY})
     yield MetricSpec(
-        name="errors", summary="share of wrong labels", config=EmptyConfig, targets=targets, build=build_errors
+        name="errors",
+        summary="share of wrong labels",
+        config=EmptyConfig,
+        targets=targets,
+        build=build_errors,
+        lower_is_better=frozenset({"errors"}),
     )
 
 

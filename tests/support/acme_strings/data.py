@@ -47,7 +47,7 @@ class MostFrequent(Config):
 
 
 def fit(inputs: Columns, truth: Sequence[Any], settings: EmptyConfig) -> MostFrequent:
-    return MostFrequent(label=Counter(truth).most_common(1)[0][0])
+    return MostFrequent(label=Counter(sorted(truth)).most_common(1)[0][0])
 
 
 def predict(state: MostFrequent, inputs: Columns, elements: ElementCounts, settings: EmptyConfig) -> "Predictions":

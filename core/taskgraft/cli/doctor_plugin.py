@@ -16,7 +16,7 @@ from taskgraft.discovery.names import normalize_distribution, parse_name
 from taskgraft.errors import closest_match, join_words
 from taskgraft.testing.quick_check import CheckResult, Outcome, run_checks
 
-_MARKS = {Outcome.KEPT: "kept", Outcome.BROKEN: "BROKEN", Outcome.NOT_TRIED: "not tried"}
+_MARKS = {Outcome.KEPT: "kept", Outcome.BROKEN: "BROKEN", Outcome.NOT_TRIED: "not tried", Outcome.NOT_APPLICABLE: "n/a"}
 
 
 def check_plugin(plugin: str, tries: Sequence[str], *, as_json: bool) -> bool:
@@ -45,7 +45,8 @@ def check_plugin(plugin: str, tries: Sequence[str], *, as_json: bool) -> bool:
         plugins = [asdict(source) | {"findings": list(map(asdict, by_source[source]))} for source in sources]
         print_json({"plugins": plugins, **{outcome: counts[outcome] for outcome in Outcome}, "healthy": healthy})
     else:
-        totals = [f"{counts[outcome]} {outcome}" for outcome in Outcome]
+        shown = [outcome for outcome in Outcome if outcome != Outcome.NOT_APPLICABLE or counts[outcome]]
+        totals = [f"{counts[outcome]} {outcome}" for outcome in shown]
         console().print(f"{', '.join(totals)}.")
     return healthy
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from taskgraft.contract.batch import RowIndices
-from taskgraft.contract.descriptions import TargetKind
 from taskgraft.contract.processor import Processor
 from taskgraft.contract.rows import Rows
 from taskgraft.reading.errors import DataError
@@ -23,12 +22,6 @@ takes, such as an opened image.
 
 _OF_USER = 1
 """Keeps the random choices of a user's augmentation apart from those of the processor, which have the same seeds."""
-
-_POSITIONS = {
-    TargetKind.ELEMENT_CATEGORIES: "element",
-    TargetKind.PAIR_CATEGORIES: "pair of elements",
-    TargetKind.GRID_CATEGORIES: "position",
-}
 
 
 @dataclass(frozen=True)
@@ -118,13 +111,3 @@ def function_name(function: Any) -> str:
     while isinstance(function, functools.partial):
         function = function.func
     return str(getattr(function, "__qualname__", type(function).__qualname__))
-
-
-def augmentation_note(function: Augmentation | None, target: TargetKind) -> str:
-    """Say what a user's augmentation must leave as it is, since it does not see the targets; empty if there is nothing."""
-    if function is None or target not in _POSITIONS:
-        return ""
-    return (
-        f"The augmentation '{function_name(function)}' does not see the targets, of which there is one per "
-        f"{_POSITIONS[target]}: it must leave everything in its place."
-    )

@@ -5,8 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from taskgraft.contract.callback import Callback, MakeCallback
+from taskgraft.contract.descriptions import TargetKind
 from taskgraft.data.augmentation import Augmentation, function_name
 from taskgraft.preparation.errors import TrainingError
+
+_POSITIONS = {
+    TargetKind.ELEMENT_CATEGORIES: "element",
+    TargetKind.PAIR_CATEGORIES: "pair of elements",
+    TargetKind.GRID_CATEGORIES: "position",
+}
 
 
 @dataclass(frozen=True)
@@ -47,3 +54,13 @@ class FitFunctions:
 
 NO_FUNCTIONS = FitFunctions()
 """Neither callbacks nor an augmentation."""
+
+
+def augmentation_note(function: Augmentation | None, target: TargetKind) -> str:
+    """Say what a user's augmentation must leave as it is, since it does not see the targets; empty if there is nothing."""
+    if function is None or target not in _POSITIONS:
+        return ""
+    return (
+        f"The augmentation '{function_name(function)}' does not see the targets, of which there is one per "
+        f"{_POSITIONS[target]}: it must leave everything in its place."
+    )

@@ -20,7 +20,7 @@ from taskgraft.contract.head import Head
 from taskgraft.contract.plan import Teacher
 from taskgraft.contract.rows import FIX_OR_SKIP_ADVICE, Rows
 from taskgraft.contract.targets import InvalidTargets, TargetDescription
-from taskgraft.data.augmentation import Augmentation, augmentation_note
+from taskgraft.data.augmentation import Augmentation
 from taskgraft.data.dataset import (
     LabelledDataset,
     check_not_empty,
@@ -37,6 +37,7 @@ from taskgraft.discovery.catalog import catalog
 from taskgraft.engine.forward import show_progress
 from taskgraft.preparation.data_warnings import data_warnings
 from taskgraft.preparation.distillation import teacher_advice, teacher_soft_labels, teacher_target, teachers_of
+from taskgraft.preparation.fit_functions import augmentation_note
 from taskgraft.preparation.label_checks import check_label_marks
 from taskgraft.preparation.validation_tuning import check_tuning_rows
 from taskgraft.preparation.weight_checks import weight_warnings

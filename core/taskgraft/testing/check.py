@@ -80,22 +80,25 @@ class Law:
             raise self.violation(f"{action} raises {type(error).__name__}: {text}") from error
 
 
-def law_check(advice: str) -> Callable[[Callable[Concatenate[Law, Arguments], None]], Callable[Arguments, None]]:
+def law_check(
+    advice: str,
+) -> Callable[[Callable[Concatenate[Law, Arguments], str | None]], Callable[Arguments, str | None]]:
     """Make a check of a function ``check_…``, whose name in words is the law.
 
-    The function gets the law as its first argument, for the implementation that is the first argument of the check.
+    The function gets the law as its first argument, for the implementation that is the first argument of the check. It returns
+    why the law does not apply to an implementation, as a sentence, or None if it was checked.
 
     Args:
         advice: what to do about a violation, unless that has an advice of its own.
     """
 
-    def decorate(function: Callable[Concatenate[Law, Arguments], None]) -> Callable[Arguments, None]:
+    def decorate(function: Callable[Concatenate[Law, Arguments], str | None]) -> Callable[Arguments, str | None]:
         parameters = list(signature(function).parameters.values())[1:]
 
         @wraps(function)
-        def check(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        def check(*args: Arguments.args, **kwargs: Arguments.kwargs) -> str | None:
             implementation = next(iter([*args, *kwargs.values()]))
-            function(Law(_name_of(implementation), title_of(check), advice), *args, **kwargs)
+            return function(Law(_name_of(implementation), title_of(check), advice), *args, **kwargs)
 
         check.__signature__ = signature(function).replace(parameters=parameters)  # type: ignore[attr-defined]
         return check

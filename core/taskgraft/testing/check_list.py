@@ -4,7 +4,7 @@ from collections.abc import Callable
 from importlib import import_module
 from inspect import signature
 
-CheckFunction = Callable[..., None]
+CheckFunction = Callable[..., str | None]
 
 _MODULES = {
     "backbone": ("backbone", "features", "cuts", "processor", "masking"),

@@ -19,21 +19,29 @@ from taskgraft.testing.head_fixture import HeadUnderTest, heads_under_test
 _TOLERANCE = 1e-4
 """How far losses may differ, relative to their size (to 1, if that is larger)."""
 
+_COMPARES_ROWS = "The loss compares rows of a batch with each other (loss_over_batch)."
+
 _KINDS = (TargetKind.CATEGORY, TargetKind.CATEGORIES, TargetKind.NUMBERS, TargetKind.ELEMENT_CATEGORIES)
 """Kinds of target whose lowest loss is searched for. Their decoded targets are None where something is unknown."""
 
 
-@law_check("Sum in 'total', do not average, and count in 'weight' what was summed.")
-def check_loss_is_a_sum_over_rows(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> None:
+@law_check(
+    "Sum in 'total', do not average, and count in 'weight' what was summed. Describe a loss that compares rows with each other "
+    "with loss_over_batch=True."
+)
+def check_loss_is_a_sum_over_rows(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> str | None:
     """Total and weight of a batch are the sums over its rows; the weight does not depend on the output.
 
-    Of a head with ``loss_over_batch`` only the form of both is checked.
+    Of a head with ``loss_over_batch`` only the form of both is checked, and that one row alone gives no NaN.
     """
     for tested in heads_under_test(head, targets):
         loss = tested.loss()
         _check_form(law, loss)
-        if not head.description.loss_over_batch:
+        if head.description.loss_over_batch:
+            _check_no_row_is_compared(law, tested)
+        else:
             _check_sum(law, tested, loss, [tested.rows([row]).loss() for row in range(len(tested.encoded))])
+    return _COMPARES_ROWS if head.description.loss_over_batch else None
 
 
 @law_check("Let loss and predict read the output in one way: the order of labels, the scale, the units.")
@@ -59,10 +67,12 @@ def check_lowest_loss_predicts_the_targets(law: Law, head: Head[Any], targets: C
 @law_check(
     "Let mix_targets return a distribution over categories: the share of the own target, the rest of the other's."
 )
-def check_mixed_targets_have_the_mixed_loss(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> None:
+def check_mixed_targets_have_the_mixed_loss(law: Law, head: Head[Any], targets: Columns | ElementSchema) -> str | None:
     """The loss of mixed targets is the weighted mean of both losses. A head that does not support soft labels passes."""
     if not head.description.supports_soft_labels:
-        return
+        return None
+    if head.description.loss_over_batch:
+        return _COMPARES_ROWS
     for tested in heads_under_test(head, targets):
         rows = len(tested.encoded)
         others = tested.encoded.select(list(reversed(range(rows))))
@@ -75,6 +85,7 @@ def check_mixed_targets_have_the_mixed_loss(law: Law, head: Head[Any], targets: 
                 raise law.violation(
                     f"for {tested}, with a share of {share}, the loss is {both:.6g}, not {expected:.6g}"
                 )
+    return None
 
 
 @law_check("Describe it with convex=False.")
@@ -82,6 +93,8 @@ def check_convex_loss_is_convex(law: Law, head: Head[Any], targets: Columns | El
     """A loss described as convex is nowhere above the chord between two points of the weights. Other heads pass."""
     if not head.description.convex:
         return
+    if head.description.loss_over_batch:
+        raise law.violation("the loss compares rows of a batch, but a solver computes it over parts of all rows")
     for tested in heads_under_test(head, targets):
         generator = torch.Generator().manual_seed(0)
         for scale in (0.1, 1.0, 10.0) * 8:
@@ -140,6 +153,17 @@ def _check_form(law: Law, loss: LossSum) -> None:
         raise law.violation(f"the weight is {float(loss.weight.detach())}")
     if loss.weight.requires_grad:
         raise law.violation("the weight depends on the head's weights", "Count rows or labels in it.")
+
+
+def _check_no_row_is_compared(law: Law, tested: HeadUnderTest) -> None:
+    """Check the loss of a batch of one row, where there is nothing to compare: finite, and of a weight that may be 0."""
+    for what in ("total", "weight"):
+        value = float(getattr(tested.rows([0]).loss(), what).detach())
+        if not np.isfinite(value):
+            raise law.violation(
+                f"for {tested}, the {what} of a batch of one row is {value}",
+                "Leave rows without another to compare with out of total and weight.",
+            )
 
 
 def _check_sum(law: Law, tested: HeadUnderTest, loss: LossSum, rows: Sequence[LossSum]) -> None:

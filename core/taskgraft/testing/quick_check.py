@@ -34,6 +34,7 @@ class Outcome(StrEnum):
     KEPT = "kept"
     BROKEN = "broken"
     NOT_TRIED = "not tried"
+    NOT_APPLICABLE = "not applicable"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class CheckResult:
     Attributes:
         subject: what was checked: a spec ("backbone 'letters'"), or the module.
         check: the promise in words ("eval is deterministic").
-        text: what is wrong and what to do, or why nothing was tried; empty when the promise is kept.
+        text: what is wrong and what to do, or why nothing was tried or the promise does not apply; empty when it is kept.
     """
 
     subject: str
@@ -104,12 +105,12 @@ def _check_spec(spec: Spec, configs: Mapping[str, Config]) -> Iterator[CheckResu
 def _run(subject: str, check: CheckFunction, arguments: CheckArguments) -> CheckResult:
     title = title_of(check)
     try:
-        check(**{name: arguments[name] for name in needs_of(check)})
+        reason = check(**{name: arguments[name] for name in needs_of(check)})
     except StrategyNotApplicable as error:
         return CheckResult(subject, title, Outcome.NOT_TRIED, f"It does not fit the backbone of the kit: {error}")
     except Exception as error:
         return CheckResult(subject, title, Outcome.BROKEN, describe_error(error))
-    return CheckResult(subject, title, Outcome.KEPT)
+    return CheckResult(subject, title, Outcome.NOT_APPLICABLE if reason else Outcome.KEPT, reason or "")
 
 
 def _backbone_arguments(spec: BackboneSpec, configs: Mapping[str, Config]) -> CheckArguments:

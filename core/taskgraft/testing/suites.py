@@ -33,13 +33,14 @@ def _with_tests_of(subject: str) -> Callable[[Suite], Suite]:
 
 
 def _test_of(check: CheckFunction) -> Callable[..., None]:
-    """Make a test method. It is skipped when a fixture that authors may leave out is None."""
+    """Make a test method. It is skipped when a fixture that authors may leave out is None, or the law does not apply."""
 
     def test(self: object, **fixtures: Any) -> None:
         for name, value in fixtures.items():
             if value is None:
                 pytest.skip(f"no fixture '{name}' is given")
-        check(**fixtures)
+        if reason := check(**fixtures):
+            pytest.skip(reason)
 
     names = ("self", *needs_of(check))
     test.__signature__ = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names])  # type: ignore[attr-defined]

@@ -106,7 +106,10 @@ ADVICE = {
     kit.check_predictions_have_the_form_of_targets: (
         "Decode both with the target description; list the labels of the class axis in 'classes'."
     ),
-    kit.check_loss_is_a_sum_over_rows: "Sum in 'total', do not average, and count in 'weight' what was summed.",
+    kit.check_loss_is_a_sum_over_rows: (
+        "Sum in 'total', do not average, and count in 'weight' what was summed. Describe a loss that compares rows with each "
+        "other with loss_over_batch=True."
+    ),
     kit.check_lowest_loss_predicts_the_targets: (
         "Let loss and predict read the output in one way: the order of labels, the scale, the units."
     ),

@@ -106,7 +106,7 @@ def law_check(
     return decorate
 
 
-def title_of(check: Callable[..., None]) -> str:
+def title_of(check: Callable[..., object]) -> str:
     """Return the name of a check in words: "eval is deterministic"."""
     return check.__name__.removeprefix("check_").replace("_", " ").replace("json", "JSON")
 

@@ -36,6 +36,7 @@ HOOKS = (
 
 STRATEGIES = [
     "adapters",
+    "average",
     "bitfit",
     "distill",
     "full",
@@ -44,6 +45,7 @@ STRATEGIES = [
     "linear-probe",
     "partial",
     "probe-then-tune",
+    "sharpness-aware",
     "stages",
 ]
 """The core's."""

@@ -23,6 +23,14 @@ HEAD_MISTAKES = (
         "for vector features, the total of 6 rows is #, but # row by row",
     ),
     violation(
+        "The loss compares the rows of a batch, and the description does not say so.",
+        Catcher.HEAD,
+        "head",
+        {"cross_entropy(output.float(),": "cross_entropy(output.float() - output.float().mean(0),"},
+        kit.check_loss_is_a_sum_over_rows,
+        "for vector features, the total of 6 rows is #, but # row by row",
+    ),
+    violation(
         "The head normalizes its features with the statistics of the batch.",
         Catcher.HEAD,
         "head",

@@ -94,6 +94,27 @@ STRATEGY_MISTAKES = (
         "The insertion 'scale' cannot be made: the module around mixing does not contain that layer",
     ),
     Mistake(
+        "A gradient rule does not evaluate the loss.",
+        Catcher.STRATEGY,
+        "strategy",
+        {"head_learning_rate=1e-2": "head_learning_rate=1e-2, gradient=lambda evaluate, parameters: None"},
+        "The gradient rule of the stage 'last' did not evaluate the loss. Let it call its first argument.",
+    ),
+    Mistake(
+        "A gradient rule leaves no gradient.",
+        Catcher.STRATEGY,
+        "strategy",
+        {
+            "        return (Stage(": "        def lost(evaluate, parameters):\n"
+            "            evaluate()\n"
+            "            for one in parameters:\n"
+            "                one.grad = None\n\n"
+            "        return (Stage(",
+            "head_learning_rate=1e-2": "head_learning_rate=1e-2, gradient=lost",
+        },
+        "The gradient rule of the stage 'last' left no gradient. Let it leave one in 'grad' of the parameters.",
+    ),
+    Mistake(
         "Weights change that no stage declares.",
         Catcher.STRATEGY,
         "strategy",

@@ -26,7 +26,6 @@ def strategies(folder: Path) -> dict[str, Any]:
         | {name.partition(":")[0]: name for name in tiny_bases.STRATEGIES}
         | {
             "distill": {"name": "distill", "teacher": str(teacher)},
-            "stages (linear-probe, partial)": {"name": "stages", "strategies": ["linear-probe", "partial:1"]},
             "stages (adapters, full)": {"name": "stages", "strategies": ["adapters", "full"]},
         }
     )

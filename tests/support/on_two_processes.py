@@ -17,6 +17,8 @@ from taskgraft.builtin.heads.configs import ClassificationConfig, ElementClassif
 from taskgraft.builtin.heads.element_classification import ElementClassification
 from taskgraft.builtin.heads.masked_elements import MaskedElements
 from taskgraft.builtin.strategies.distill import Distill, DistillConfig
+from taskgraft.builtin.strategies.sharpness_aware import SharpnessAware, SharpnessAwareConfig
+from taskgraft.contract.component_ref import ComponentRef
 from taskgraft.contract.plan import HeadSolver, Stage
 from taskgraft.engine.shared_cache import SharedCache
 
@@ -33,9 +35,13 @@ def models(teacher: str = "teacher") -> dict[str, tuple[tg.Head, tuple[Stage, ..
     every, last = training_stage(*PARTS, rate=1e-3), training_stage("block-1", rate=1e-3, cache_features=True)
     distill = Distill(DistillConfig(teacher=teacher, learning_rate=1e-3))
     taught = distill.plan(words().description, classification().description)
+    sharper = SharpnessAware(SharpnessAwareConfig(strategy=ComponentRef(name="full")), (Planned(every),)).plan(
+        words().description, classification().description
+    )
     weighted = Classification(ClassificationConfig(class_weights="balanced"))
     return {
         "full": (classification(), (every,), {}),
+        "sharpness-aware": (classification(), sharper, {"micro_batch": 2}),
         "weighted": (weighted, (every,), {}),
         "partial": (classification(), (last,), {}),
         "probe": (classification(), (probe,), {}),

@@ -47,7 +47,7 @@ def installed_strategies() -> dict[str, ComponentReference]:
     """Return each strategy of the catalog that its defaults, or its example, suffice to try; by its name."""
     strategies: dict[str, ComponentReference] = {}
     for spec, source in catalog().specs(StrategySpec):
-        if spec.nested is None and config_to_try(spec, {}) is not None:
+        if config_to_try(spec, {}) is not None:
             settings = {} if spec.example is None else spec.example.settings
             strategies[spec.name] = {"name": f"{source.distribution}/{spec.name}", **settings}
     return strategies

@@ -145,6 +145,13 @@ def test_a_solved_head_has_no_steps_to_average():
     )
 
 
+@pytest.mark.parametrize("strategy", ["average:average:full", "average:sharpness-aware:average:full"])
+def test_averages_are_not_averaged(strategy):
+    with pytest.raises(StrategyNotApplicable) as caught:
+        tg.compose(words(), classification(), strategy)
+    assert str(caught.value) == "'average' averages weights, and so does the strategy that it contains. Keep one."
+
+
 def test_it_needs_a_strategy():
     with pytest.raises(ConfigError) as caught:
         tg.compose(words(), classification(), "average")

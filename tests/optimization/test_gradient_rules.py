@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from typing import ClassVar
 
 import pytest
@@ -23,6 +24,7 @@ from torch import nn
 
 import taskgraft as tg
 from taskgraft.contract.descriptions import Layout
+from taskgraft.contract.head import LossSum
 from taskgraft.contract.strategy import StrategyNotApplicable
 from taskgraft.optimization.train_step import TrainingDiverged
 from taskgraft.plugin import Callback
@@ -113,7 +115,24 @@ def test_moved_parameters_are_put_back_bit_for_bit():
     trained(words(), training_stage("block-1", gradient=moving, rate=1e-3, head_learning_rate=1e-3, on_step_end=stays))
 
 
+def forgetful(evaluate, parameters):
+    evaluate()
+    for parameter in parameters:
+        parameter.grad = None
+
+
 WRONG = {
+    "no gradient": (
+        forgetful,
+        TrainingError,
+        "The gradient rule of the stage 'first' left no gradient. Let it leave one in 'grad' of the parameters.",
+    ),
+    "a gradient that is not finite": (
+        lambda evaluate, parameters: (evaluate(), parameters[-1].grad.fill_(math.inf)),
+        TrainingDiverged,
+        "The loss of stage 'first' is # at step 1, but its gradient is not finite. The model keeps the weights of the step "
+        "before. Lower the learning rate, or look for inputs that are not finite.",
+    ),
     "no evaluation": (
         lambda evaluate, parameters: None,
         TrainingError,
@@ -130,24 +149,123 @@ WRONG = {
 
 @pytest.mark.parametrize(("rule", "error", "message"), WRONG.values(), ids=WRONG)
 def test_a_rule_that_goes_wrong_is_one_sentence(rule, error, message):
-    with pytest.raises(error) as caught:
-        by_rule(rule)
-    assert str(caught.value) == message
+    for precision in ("fp32", "fp16") if error is TrainingError else ("fp32",):
+        with pytest.raises(error) as caught:
+            by_rule(rule, precision=precision)
+        assert re.sub(r"is [\d.]+ at", "is # at", str(caught.value)) == message
 
 
-def test_when_memory_runs_out_the_whole_rule_starts_again():
+class Torn(Exception):
+    pass
+
+
+def torn_inside(head, output, targets, features):
+    raise Torn
+
+
+@pytest.mark.parametrize("loss", [None, torn_inside], ids=["by the rule", "by the loss"])
+def test_an_exception_names_the_stage_if_it_is_of_the_rule(loss):
+    def torn(evaluate, parameters):
+        evaluate()
+        raise Torn
+
+    with pytest.raises(Torn) as caught:
+        trained(words(), training_stage("block-1", gradient=torn, loss=loss))
+    expected = [] if loss else ["The gradient rule of the stage 'first' raised this at step 1."]
+    assert getattr(caught.value, "__notes__", []) == expected
+
+
+def failing_far(problem):
+    """A rule that moves the parameters, and meets a problem there."""
+
+    def rule(evaluate, parameters):
+        evaluate()
+        with torch.no_grad():
+            for parameter in parameters:
+                parameter.add_(1.0)
+        problem(evaluate, parameters)
+
+    return rule
+
+
+def tear(evaluate, parameters):
+    raise Torn
+
+
+def diverge(evaluate, parameters):
+    nn.init.constant_(parameters[0], math.nan)
+    evaluate()
+
+
+@pytest.mark.parametrize(("problem", "error"), [(tear, Torn), (diverge, TrainingDiverged)])
+def test_whatever_happens_the_parameters_are_put_back(problem, error):
+    stage = training_stage(*PARTS, gradient=failing_far(problem))
+    backbone = words()
+    before = copied(backbone)
+    model = tg.compose(backbone, classification(), Planned(stage))
+    with pytest.raises(error):
+        model.fit(sentences(), target="label", training={"batch_size": 8}, quiet=True)
+    assert_same_bits(copied(backbone), before)
+
+
+def test_an_overflow_in_any_evaluation_skips_the_step(monkeypatch):
+    """In fp16, a gradient that overflows at the second evaluation skips the step and lowers the loss scale."""
+    steps, scales = [], []
+
+    class Enlarged:
+        """The head's loss; in the second evaluation of the first step with a gradient that fp16 cannot hold."""
+
+        count = 0
+
+        def __call__(self, head, output, targets, features):
+            self.count += 1
+            loss = head.loss(output, targets, features)
+            return LossSum(_Overflowing.apply(loss.total), loss.weight) if self.count == 2 else loss
+
+    def noted(backbone, step):
+        steps.append(copied(backbone))
+
+    update = torch.amp.GradScaler.update
+
+    def noting(scaler):
+        update(scaler)
+        scales.append(scaler.get_scale())
+
+    monkeypatch.setattr(torch.amp.GradScaler, "update", noting)
+    stage = training_stage("block-1", gradient=twice, loss=Enlarged(), epochs=1, on_step_end=noted)
+    backbone = words()
+    start = copied(backbone)
+    trained(backbone, stage, precision="fp16", warmup=0.0)
+    assert scales[:2] == [2.0**15, 2.0**15]
+    assert_same_bits(steps[0], start)
+    with pytest.raises(AssertionError):
+        assert_same_bits(steps[1], start)
+
+
+class _Overflowing(torch.autograd.Function):
+    @staticmethod
+    def forward(context, total):
+        return total.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient * math.inf
+
+
+@pytest.mark.parametrize(("when", "rows"), [(1, [8, 4, 4]), (2, [8, 8, 4, 4])])
+def test_when_memory_runs_out_the_whole_rule_starts_again(when, rows):
     calls = []
 
     class Failing:
         def __call__(self, head, output, targets, features):
             calls.append(len(targets))
-            if len(calls) == 2:
+            if len(calls) == when:
                 raise MemoryError
             return head.loss(output, targets, features)
 
     stage = training_stage("block-1", gradient=far, loss=Failing(), epochs=1)
     divided = weights(trained(words(**NO_DROPOUT), stage))
-    assert calls[:4] == [8, 8, 4, 4]
+    assert calls[: len(rows)] == rows
     plain = weights(trained(words(**NO_DROPOUT), training_stage("block-1", gradient=far, epochs=1), micro_batch=4))
     assert_same_bits(divided, plain)
 

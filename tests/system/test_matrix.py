@@ -1,5 +1,6 @@
 """Every strategy with every kind of backbone: two steps under the guard, saved, loaded, equal bits; or the reason why not."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import every_pair
@@ -11,8 +12,9 @@ from torch import nn
 
 from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.specs import StrategySpec
-from taskgraft.contract.strategy import Strategy
+from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
 from taskgraft.discovery.catalog import catalog
+from taskgraft.model.compose import compose
 from taskgraft.testing import MatrixCell, Verdict, matrix, matrix_table
 
 pytestmark = pytest.mark.slow
@@ -72,6 +74,24 @@ def test_no_strategy_that_is_installed_is_missing(strategies):
     tried = {name.partition(" (")[0] for name in strategies}
     assert {spec.name for spec, _ in catalog().specs(StrategySpec)} == tried
     assert len(strategies) == len(tried) + 1  # two of those made of others
+
+
+def test_every_strategy_that_descends_takes_sharpness_aware_steps_and_averages_them(folder, strategies):
+    ((backbone, rows),) = every_pair.backbones(folder, ("bert",)).values()
+    refused = {}
+    for name, strategy in strategies.items():
+        around = {"name": "sharpness-aware", "strategy": strategy}
+        try:
+            model = compose(deepcopy(backbone), "classification", {"name": "average", "strategy": around})
+        except StrategyNotApplicable as error:
+            refused[name] = str(error).partition(",")[0]
+            continue
+        model.fit(rows, target="label", training={"steps": 2, "batch_size": 3, "warmup": 0.0}, quiet=True)
+    assert refused == {
+        "average": "'average' averages weights",
+        "linear-probe": "'sharpness-aware' changes the steps of gradient descent",
+        "sharpness-aware": "'sharpness-aware' computes the gradient of each step",
+    }
 
 
 class ChangesUndeclared(Strategy):

@@ -10,7 +10,7 @@ from taskgraft.contract.component_ref import ComponentRef
 from taskgraft.contract.config import Config
 from taskgraft.contract.descriptions import BackboneDescription, HeadDescription
 from taskgraft.contract.plan import Plan
-from taskgraft.contract.strategy import Strategy
+from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
 
 if TYPE_CHECKING:
     from taskgraft.contract.callback import Callback, StageRun
@@ -58,4 +58,6 @@ class Average(Strategy):
 
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         plan = self._strategy.plan(backbone, head)
+        if any(isinstance(callback, MakeAverage) for stage in plan for callback in stage.callbacks):
+            raise StrategyNotApplicable("'average' averages weights, and so does the strategy that it contains. Keep one.")
         return change_descent("average", plan, lambda stage: {"callbacks": (*stage.callbacks, self._make)})

@@ -59,5 +59,7 @@ class Average(Strategy):
     def plan(self, backbone: BackboneDescription, head: HeadDescription) -> Plan:
         plan = self._strategy.plan(backbone, head)
         if any(isinstance(callback, MakeAverage) for stage in plan for callback in stage.callbacks):
-            raise StrategyNotApplicable("'average' averages weights, and so does the strategy that it contains. Keep one.")
+            raise StrategyNotApplicable(
+                "'average' averages weights, and so does the strategy that it contains. Keep one."
+            )
         return change_descent("average", plan, lambda stage: {"callbacks": (*stage.callbacks, self._make)})

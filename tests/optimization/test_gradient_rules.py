@@ -364,6 +364,16 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, strategy):
     assert_same_bits(weights(resumed), weights(fit(chosen, words())))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_it_works_on_cached_features_with_patience(precision):
+    model = tg.compose(words(), classification(), around("partial:1"))
+    training = {"batch_size": 8, "epochs": 4, "patience": 1, "precision": precision}
+    report = model.fit(sentences(), validation=sentences(8, seed=1), target="label", training=training, quiet=True)
+    (stage,) = report.stages
+    assert stage.stored_at == 2
+    assert stage.chosen["epoch"] in range(1, 5)
+
+
 def test_it_trains_images_with_batch_norm():
     model = fit(around("full"), pictures(), images())
     assert len(model.predict(images(4))) == 4

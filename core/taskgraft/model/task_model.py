@@ -81,8 +81,9 @@ class TaskModel:
             data: further settings about the data, as a recipe has them: ``{"missing": ["NA"], "labels": {"Spam": "spam"}}``.
             training: settings such as ``{"epochs": 5}``; defaults apply to the rest.
             callbacks: classes of callbacks (:class:`taskgraft.plugin.Callback`); each stage of gradient descent makes its own.
-            augmentation: a function of an example (input → raw value) and a numpy generator, which returns the changed example.
-                Not called in stages that cache frozen layers, nor for validation rows. Loader processes call it, too.
+            augmentation: a function of a copy of an example (input → value as in the data) and a numpy generator seeded by row
+                and epoch → the changed example, also with objects in memory. It is off in stages that cache frozen layers.
+                Loader processes call it: define it at the top level of a module where they are not forked.
             run, resume: a folder for checkpoints and metrics; whether to continue the interrupted run there, if there is one.
             quiet: show no progress.
 

@@ -2,11 +2,14 @@
 
 import datetime
 import math
+import re
 
 import numpy as np
 import pytest
 import torch
+from small_tables import TABLE
 
+import taskgraft as tg
 from taskgraft_fraud.columns import fit_config
 from taskgraft_fraud.processor import TableProcessor
 from taskgraft_fraud.settings import TableConfig
@@ -100,3 +103,26 @@ def test_the_settings_contain_every_scale_and_category(scaling):
     number, category = processed["columns"]
     assert set(number) == {"kind", "name", "mean", "scale", "quantiles", "sign"}
     assert category == {"kind": "category", "name": "c", "categories": ["a"], "sign": False}
+
+
+def test_a_users_augmentation_changes_cells_as_the_data_have_them():
+    seen = []
+
+    def noisy(example, rng):
+        seen.append(example["amount"])
+        factor = np.float32(rng.normal(1.0, 0.1))
+        return {**example, "amount": None if example["amount"] is None else example["amount"] * factor}
+
+    def unreadable(example, rng):
+        return {**example, "amount": "many"}
+
+    backbone = {"name": "mlp-plr", "blocks": 1, "feature_size": 8, "embedding_size": 4, "frequencies": 3}
+    model = tg.compose(backbone, "classification", "full")
+    rows, training = {**TABLE, "label": ["a", "b"] * 3}, {"epochs": 1, "workers": 0}
+    model.fit(rows, target="label", augmentation=noisy, training=training, quiet=True)
+    assert sorted(map(str, seen)) == sorted(map(str, TABLE["amount"]))
+    with pytest.raises(tg.plugin.TaskgraftError) as caught:
+        model.fit(rows, target="label", augmentation=unreadable, training=training, quiet=True)
+    assert re.sub(r"'test.*unreadable' made row \d", "'unreadable' made row 0", str(caught.value)) == (
+        "The augmentation 'unreadable' made row 0 invalid: the column 'amount' is 'many', which is not a number."
+    )

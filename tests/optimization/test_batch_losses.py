@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from commands import typed
 from contrastive import ContrastiveConfig, build, contrastive_terms
 from planting import install
 from small_tasks import (
@@ -21,6 +22,7 @@ from small_tasks import (
 from torch import nn
 
 import taskgraft as tg
+from taskgraft import testing as kit
 from taskgraft.builtin.strategies.distill import Distill, DistillConfig
 from taskgraft.contract.batch import collate
 from taskgraft.contract.descriptions import Layout
@@ -31,7 +33,7 @@ from taskgraft.engine.memory import NotEnoughMemory
 from taskgraft.optimization.batch_losses import check_undivided
 from taskgraft.preparation.errors import TrainingError
 from taskgraft.recipe import TrainingConfig
-from taskgraft.testing import InsufficientExamples
+from taskgraft.testing import ContractViolation
 from taskgraft.testing.check_list import checks_of, needs_of
 
 
@@ -97,15 +99,21 @@ def margin(backbone, rows):
     return float(cosines[same & ~alone].mean() - cosines[~same].mean())
 
 
-def test_a_planted_contrastive_head_separates_the_classes(tmp_path, monkeypatch):
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """The plugin is installed."""
     install(tmp_path, "acme-contrastive", "contrastive")
     monkeypatch.syspath_prepend(tmp_path)
     catalog.cache_clear()
+    yield
+    catalog.cache_clear()
+
+
+def test_a_planted_contrastive_head_separates_the_classes(planted):
     rows, held = topics(60), topics(30, seed=5)
     strategy = {"name": "full", "learning_rate": 1e-2, "head_learning_rate": 1e-2}
     model = tg.compose(words(dropout=0.0), "contrastive", strategy)
     report = model.fit(rows, validation=held, target="label", training={"batch_size": 20, "epochs": 10}, quiet=True)
-    catalog.cache_clear()
     assert margin(words(), held) < 0.2
     assert margin(model.fitted.task.backbone.eval(), held) > 0.9
     assert report.metrics["accuracy"] > 0.9
@@ -233,16 +241,57 @@ def test_statistics_of_batch_norm_stay_those_of_whole_batches():
 
 # --- the kit
 
+COMPARES = "The loss compares rows of a batch with each other (loss_over_batch)."
+LABELS = {"label": ["a", "b", "a", "c", "b", "c"]}
+
+
+def described(**changes):
+    """The contrastive head with another description."""
+    head = contrastive()
+    other = type("Described", (type(head),), {"description": replace(head.description, **changes)})
+    return other(head._config)
+
 
 def test_the_head_keeps_all_laws_that_apply():
-    given = {
-        "head": contrastive(),
-        "targets": {"label": ["a", "b", "a", "c", "b", "c"]},
-        "columns": {},
-    }
-    for check in checks_of("head"):
-        if set(needs_of(check)) <= given.keys():
-            try:
-                check(**{name: given[name] for name in needs_of(check)})
-            except InsufficientExamples as error:
-                pytest.fail(str(error))
+    given = {"head": contrastive(), "targets": LABELS, "columns": {}}
+    checks = [check for check in checks_of("head") if set(needs_of(check)) <= given.keys()]
+    reasons = {check.__name__: check(**{name: given[name] for name in needs_of(check)}) for check in checks}
+    assert {name: reason for name, reason in reasons.items() if reason} == {"check_loss_is_a_sum_over_rows": COMPARES}
+
+
+def test_the_law_of_mixed_targets_does_not_apply():
+    assert kit.check_mixed_targets_have_the_mixed_loss(described(supports_soft_labels=True), LABELS) == COMPARES
+
+
+def violation(check, head):
+    with pytest.raises(ContractViolation) as caught:
+        check(head, LABELS)
+    return str(caught.value)
+
+
+def test_it_cannot_be_described_as_convex():
+    assert violation(kit.check_convex_loss_is_convex, described(convex=True)) == (
+        "Described breaks the law 'convex loss is convex':\n"
+        "the loss compares rows of a batch, but a solver computes it over parts of all rows.\n"
+        "Describe it with convex=False."
+    )
+
+
+def test_a_row_alone_that_gives_nan_is_found(monkeypatch):
+    def mean_over_others(self, output, targets, features):
+        distances = torch.cdist(output, output).sum() / (len(output) - 1)
+        return LossSum(distances, output.new_tensor(float(len(output))))
+
+    monkeypatch.setattr("contrastive.Module.loss", mean_over_others)
+    assert violation(kit.check_loss_is_a_sum_over_rows, contrastive()) == (
+        "Contrastive breaks the law 'loss is a sum over rows':\n"
+        "for vector features, the total of a batch of one row is nan.\n"
+        "Leave rows without another to compare with out of total and weight."
+    )
+
+
+def test_doctor_counts_the_law_that_does_not_apply(planted):
+    lines = typed("doctor", "acme-contrastive").out.splitlines()
+    place = lines.index("  n/a        loss is a sum over rows:")
+    assert lines[place + 1].strip() == COMPARES
+    assert lines[-1].endswith(", 0 not tried, 1 not applicable.")

@@ -8,6 +8,7 @@ import taskgraft as tg
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.strategy import StrategyNotApplicable
 from taskgraft.plugin import Callback
+from taskgraft.preparation.errors import TrainingError
 
 EMA = {"name": "average", "strategy": {"name": "full", "learning_rate": 1e-2}, "decay": 0.6}
 SWA = {"name": "average", "strategy": {"name": "full", "learning_rate": 1e-2}, "method": "swa", "start": 0.4}
@@ -84,6 +85,13 @@ def test_swa_is_the_mean_over_the_ends_of_the_later_epochs():
     assert_close(model, {name: sum(one[name] for one in epochs[2:]) / 3 for name in epochs[0]})
 
 
+def test_swa_every_few_steps_is_the_mean_over_those_steps():
+    steps = []
+    model = fit({**SWA, "every": 4}, callbacks=[recorded(steps, [])])
+    chosen = [steps[number] for number in (10, 14)]  # of 15 steps, 4 and 8 after the first 6
+    assert_close(model, {name: sum(one[name] for one in chosen) / 2 for name in chosen[0]})
+
+
 @pytest.mark.parametrize("strategy", [EMA, SWA, "average:gradual:2", "average:adapters"], ids=str)
 @pytest.mark.parametrize("patience", [None, 2])
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, strategy, patience):
@@ -100,6 +108,22 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, strategy, patience):
         fit(strategy, run=tmp_path / "run", **how)
     resumed = fit(strategy, run=tmp_path / "run", resume=True, **how)
     assert_same_bits(weights(resumed), weights(fit(strategy, **how)))
+
+
+def test_a_run_killed_between_the_last_step_and_the_end_of_an_epoch_resumes_to_the_same_bits(tmp_path):
+    armed = [True]
+
+    class Stop(Callback):
+        def on_epoch_end(self, epoch, scores):
+            if epoch == 4 and armed:
+                armed.clear()
+                raise Interrupted
+
+    how = {"checkpoint_every": 1, "callbacks": [Stop]}
+    with pytest.raises(Interrupted):
+        fit(SWA, run=tmp_path / "run", **how)
+    resumed = fit(SWA, run=tmp_path / "run", resume=True, **how)
+    assert_same_bits(weights(resumed), weights(fit(SWA, **how)))
 
 
 def test_training_goes_on_with_the_trained_weights():
@@ -158,4 +182,31 @@ def test_it_needs_a_strategy():
     assert str(caught.value) == (
         "strategy 'average': the setting 'strategy' has no default, so set it (strategy that trains, a name or a table "
         "with its name and settings)."
+    )
+
+
+REFUSED = {
+    "start of EMA": (
+        {**EMA, "start": 0.2},
+        "strategy 'average': 'start' has no effect with method = 'ema'; drop it, or set method = 'swa'.",
+    ),
+    "decay of SWA": (
+        {**SWA, "decay": 0.9},
+        "strategy 'average': 'decay' has no effect with method = 'swa'; drop it, or set method = 'ema'.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("strategy", "message"), REFUSED.values(), ids=REFUSED)
+def test_settings_without_effect_are_refused(strategy, message):
+    with pytest.raises(ConfigError) as caught:
+        tg.compose(words(), classification(), strategy)
+    assert str(caught.value) == message
+
+
+def test_more_steps_between_weights_than_there_are_is_refused():
+    with pytest.raises(TrainingError) as caught:
+        fit({**SWA, "every": 10})
+    assert str(caught.value) == (
+        "The stage 'full' has 15 steps, so 'average' with start = 0.4 and every = 10 has nothing to average. Lower one of them."
     )

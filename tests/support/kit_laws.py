@@ -175,6 +175,9 @@ ADVICE = {
     kit.check_trained_model_reloads_bit_for_bit: (
         "Keep everything that training changes in parameters and buffers that the stages declare."
     ),
+    kit.check_callbacks_resume_exactly: (
+        "Return everything that later calls read from 'state_dict', and continue from it in 'load_state_dict'."
+    ),
     kit.check_module_is_found: "Fix the module that the entry point names.",
     kit.check_specs_are_valid: "Fix the spec.",
     kit.check_descriptions_read_no_weights: "Read the checkpoint's configuration, or build on the device 'meta'.",

@@ -18,6 +18,7 @@ from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.features import Features
 from taskgraft.contract.plan import HeadSolver, Insertion, Stage, Unfreeze
 from taskgraft.contract.strategy import Strategy, StrategyNotApplicable
+from taskgraft.plugin import Callback
 from taskgraft.testing import ContractViolation
 from taskgraft.testing.check_list import needs_of
 
@@ -186,6 +187,47 @@ PLANTED = (
 )
 
 
+def forgetful(forgets):
+    """A strategy whose callback moves weights by the number of steps so far, which its state lacks in one way."""
+
+    class Drifting(Callback):
+        count = step = 0
+
+        @torch.no_grad()
+        def on_step_end(self, step):
+            self.count, self.step = self.count + 1, step
+            self.run.trainable["blocks.1.query.weight"].add_(0.1 * self.count)
+
+        @torch.no_grad()
+        def on_epoch_end(self, epoch, scores):
+            self.run.trainable["blocks.1.query.weight"].add_(0.1 * self.step)
+
+        def state_dict(self):
+            state = {"count": self.count, "step": self.step}
+            return {key: value for key, value in state.items() if key != forgets}
+
+        def load_state_dict(self, state):
+            self.__dict__.update(state)
+
+    return planning(Stage("drifting", (LAST,), head_learning_rate=1e-3, callbacks=(Drifting,)))
+
+
+PLANTED += (
+    Planted(
+        kit.check_callbacks_resume_exactly,
+        lambda: forgetful("count"),
+        "interrupted during step 2 of the stage 'drifting' and resumed, training ends with another "
+        "blocks.1.attention_norm.weight",
+    ),
+    Planted(
+        kit.check_callbacks_resume_exactly,
+        lambda: forgetful("step"),
+        "interrupted at the end of epoch 1 of the stage 'drifting' and resumed, training ends with another "
+        "blocks.1.attention_norm.weight",
+    ),
+)
+
+
 @pytest.mark.parametrize("planted", PLANTED, ids=str)
 def test_a_planted_fault_is_caught(planted):
     planted.assert_caught(WORDS.build(), head(), WORDS.inputs, LABELS)
@@ -199,6 +241,10 @@ def tried(check, strategy):
 def test_a_strategy_may_reject_a_backbone():
     for check in (kit.check_stages_are_valid, kit.check_trained_model_reloads_bit_for_bit):
         tried(check, Cautious())
+
+
+def test_a_callback_that_keeps_its_state_keeps_the_law():
+    tried(kit.check_callbacks_resume_exactly, forgetful(None))
 
 
 def test_insertions_that_can_be_merged_keep_the_law():

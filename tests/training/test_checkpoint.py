@@ -110,8 +110,8 @@ FORGERIES = {
         "its state is not written as states are",
     ),
     "the state of a callback": (
-        loop(lambda found: found.update(callbacks=["list", [["dict", []]]])),
-        "it has the states of 1 callbacks, but the stage has 0",
+        loop(lambda found: found.update(callbacks=[["dict", []]] * 2)),
+        "it has the states of 2 callbacks, but the stage has 1",
     ),
     "moments of another shape": (
         tensors(lambda found: found.update({"optimizer.1": torch.zeros(3)})),

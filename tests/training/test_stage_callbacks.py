@@ -153,8 +153,14 @@ def test_a_frozen_tensor_that_a_callback_changes_is_found_by_the_guard():
         def on_stage_end(self):
             self.run.backbone.blocks[0].query.weight.mul_(0.99)
 
-    with pytest.raises(WeightGuardError, match=r"the tensor blocks\.0\.query\.weight is frozen, but changed"):
-        fit(callbacks=[Careless])
+    with pytest.raises(WeightGuardError) as caught:
+        fit(callbacks=[Callback, Careless])
+    assert str(caught.value) == (
+        "The stage 'first' did not train exactly what it declared:\n"
+        "  the tensor blocks.0.query.weight is frozen, but changed\n"
+        "This is a bug in the callback Callback, the callback Careless, the strategy, the backbone or the head, not in your "
+        "data."
+    )
 
 
 def test_a_run_is_resumed_only_with_the_same_callbacks(tmp_path):
@@ -231,6 +237,11 @@ REFUSED = {
         "The callback Averaging of the stage 'first' returns weights for validation that are not finite in "
         "'head.readout.bias'.",
     ),
+    "no dict": (
+        lambda: [averaging(lambda run: [torch.zeros(3)])],
+        "The callback Averaging of the stage 'first' returns a list of weights for validation. Return a dict of name → tensor, "
+        "or None.",
+    ),
 }
 
 
@@ -249,6 +260,65 @@ def test_a_state_that_no_checkpoint_can_hold_is_refused(tmp_path):
     with pytest.raises(TaskgraftError) as caught:
         fit(callbacks=[Counting], run=tmp_path / "run")
     assert str(caught.value) == (
-        "One of the callbacks Counting has a set in its state, under 0.seen, which a checkpoint cannot hold. Keep tensors, "
-        "texts, numbers, and lists and dicts of them."
+        "The callback Counting of the stage 'first' has a set in its state, under seen, which a checkpoint cannot hold. Keep "
+        "tensors, texts, numbers, and lists and dicts of them."
     )
+
+
+def test_a_state_that_is_no_dict_is_refused(tmp_path):
+    class Counting(Callback):
+        def state_dict(self):
+            return [1, 2]
+
+    with pytest.raises(TaskgraftError) as caught:
+        fit(callbacks=[Callback, Counting], run=tmp_path / "run")
+    assert str(caught.value) == "The callback Counting of the stage 'first' returns a state that is a list, not a dict."
+
+
+def test_a_state_that_a_changed_callback_does_not_take_is_one_sentence(tmp_path):
+    class Counting(Callback):
+        key = "steps"
+
+        def state_dict(self):
+            return {self.key: 1}
+
+        def load_state_dict(self, state):
+            state[self.key]
+
+    with pytest.raises(Interrupted):
+        fit(callbacks=[Counting, interrupting(3, [True])], run=tmp_path / "run")
+    Counting.key = "seen"
+    with pytest.raises(TrainingError) as caught:
+        fit(callbacks=[Counting, interrupting(3, [])], run=tmp_path / "run", resume=True)
+    assert str(caught.value) == (
+        "The callback Counting of the stage 'first' cannot continue from its state in the checkpoint: KeyError: 'seen'. If its "
+        "code has changed, start a new run."
+    )
+
+
+def raising(method):
+    class Failing(Callback):
+        pass
+
+    def fail(self, *arguments):
+        raise KeyError("pace")
+
+    setattr(Failing, method, fail)
+    return Failing
+
+
+@pytest.mark.parametrize(
+    ("method", "call", "when"),
+    [
+        ("__init__", "Failing", "before the first step"),
+        ("on_step_end", "Failing.on_step_end", "after step 1"),
+        ("state_dict", "Failing.state_dict", "after step 1"),
+        ("on_epoch_end", "Failing.on_epoch_end", "after step 3"),
+        ("validation_weights", "Failing.validation_weights", "after step 3"),
+        ("on_stage_end", "Failing.on_stage_end", "after step 6"),
+    ],
+)
+def test_an_exception_names_the_callback_its_method_the_stage_and_the_step(tmp_path, method, call, when):
+    with pytest.raises(KeyError, match="pace") as caught:
+        fit(callbacks=[Callback, raising(method)], validation=sentences(8, seed=1), run=tmp_path / "run")
+    assert caught.value.__notes__[0] == f"The callback {call} raised this {when} of the stage 'first'."

@@ -20,21 +20,24 @@ class WeightGuardError(TaskgraftError):
     Attributes:
         starved: whether every fault is a missing or zero gradient, which data can cause, too.
         data_fault: a clause on the data that explains it.
+        callbacks: the classes of callbacks that ran in the stage, any of which may have changed a tensor.
     """
 
     stage: str
     faults: tuple[str, ...]
     starved: bool = False
     data_fault: str | None = None
+    callbacks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.data_fault is not None:
             return f"The stage '{self.stage}' had nothing to train on: {self.data_fault}."
         shown = "\n  ".join(self.faults[:10])
         more = f"\n  … and {len(self.faults) - 10:,} more." if len(self.faults) > 10 else ""
+        suspects = [f"the callback {name}" for name in self.callbacks] + ["the strategy", "the backbone"]
         return (
             f"The stage '{self.stage}' did not train exactly what it declared:\n  {shown}{more}\n"
-            "This is a bug in the strategy, the backbone or the head, not in your data."
+            f"This is a bug in {', '.join(suspects)} or the head, not in your data."
         )
 
 
@@ -116,11 +119,12 @@ class WeightGuard:
         """Record modules that left eval mode."""
         self._left_eval_mode |= {name for name, module in self.frozen if module.training}
 
-    def finish(self, *, solved: bool = False) -> None:
+    def finish(self, *, solved: bool = False, callbacks: tuple[str, ...] = ()) -> None:
         """Compare all tensors with those before the stage. Raises WeightGuardError, which lists every fault.
 
         Args:
             solved: whether a solver found the head, without gradients to watch.
+            callbacks: the classes of those that ran, for the message.
         """
         now, declared = self.trainable.tensors(), self.trainable.declared
         changed = {name for name, digest in self._before.items() if name in now and tensor_digest(now[name]) != digest}
@@ -142,7 +146,7 @@ class WeightGuard:
         unchanged = self._without_gradient - self._unexplained
         self.zero_gradients = {name: reason for name, reason in self.zero_gradients.items() if name in unchanged}
         if faults or starved:
-            raise WeightGuardError(self.stage, (*faults, *starved), starved=not faults)
+            raise WeightGuardError(self.stage, (*faults, *starved), starved=not faults, callbacks=callbacks)
 
     def _closed_gate(self, name: str) -> str | None:
         """Find a parameter of the same part, or of the head, that is all zero and so passes no gradient on."""

@@ -26,6 +26,7 @@ _CLASSES: Mapping[str, str] = {
     "Head": "head",
     "HeadModule": "head",
     "Strategy": "strategy",
+    "Callback": "strategy",
     "Optimizer": "optimizer",
 }
 """Class of the contract, or of torch.optim → the axis of the component that it belongs to."""

@@ -27,10 +27,14 @@ class StageRun:
 
 
 class Callback:
-    """Follows one stage. It is created at the start, and again when a killed run is resumed. Every method may be left out."""
+    """Follows one stage. It is created at the start, and again when a killed run is resumed. Every method may be left out.
+
+    With several processes each has its own, over equal weights. So it changes weights alike everywhere: without random numbers,
+    and without what only one process sees.
+    """
 
     def __init__(self, run: StageRun):
-        """Called before the first step of the stage.
+        """Called before the first step of the stage; in a resumed run before the next, with the weights of the checkpoint.
 
         Args:
             run: the stage; kept as ``self.run``.
@@ -58,7 +62,7 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from the result of :meth:`state_dict`, in a resumed run."""
+        """Continue from the result of :meth:`state_dict`, in a resumed run. Its tensors are on the CPU, with equal bits."""
 
 
 MakeCallback = Callable[[StageRun], Callback]

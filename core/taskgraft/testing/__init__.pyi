@@ -8,6 +8,7 @@ from .backbone import check_output_modules_return_part_outputs as check_output_m
 from .backbone import check_parts_own_every_tensor_once as check_parts_own_every_tensor_once
 from .backbone import check_roles_name_layers as check_roles_name_layers
 from .backbone import check_spec_describes_the_backbone as check_spec_describes_the_backbone
+from .callbacks import check_callbacks_resume_exactly as check_callbacks_resume_exactly
 from .check import ContractViolation as ContractViolation
 from .check import InsufficientExamples as InsufficientExamples
 from .compare import feature_distance as feature_distance

@@ -9,7 +9,7 @@ CheckFunction = Callable[..., str | None]
 _MODULES = {
     "backbone": ("backbone", "features", "cuts", "processor", "masking"),
     "head": ("head", "head_targets", "head_state", "head_loss", "head_masking", "validation_tuning"),
-    "strategy": ("strategy",),
+    "strategy": ("strategy", "callbacks"),
     "reader": ("reader",),
     "split": ("split",),
     "plugin": ("plugin", "metrics_and_baselines", "optimizers_and_schedules"),

@@ -81,7 +81,7 @@ class EpochLoop:
             if save_checkpoint is not None:
                 save_checkpoint()
         self._callbacks.on_stage_end()
-        self.stepper.guard.finish()
+        self.stepper.guard.finish(callbacks=self._callbacks.names)
         if self._best:
             restore_tensors(self.stepper.trainable.tensors(), self._best)
             best, last = self.best_epoch, progress.epoch
@@ -95,7 +95,7 @@ class EpochLoop:
         """Return what a checkpoint needs besides the weights."""
         stepper, best = self.stepper, {f"{_BEST}.{name}": tensor for name, tensor in self._best.items()}
         optimizer, moments = pack_state(stepper.optimizer.state_dict(), stepper.maker.label)
-        callbacks, remembered = pack_state(self._callbacks.states(), f"one of the callbacks {self._callbacks.names}")
+        callbacks, remembered = self._callbacks.pack_states()
         tensors = best | {f"{_OPTIMIZER}.{name}": tensor for name, tensor in moments.items()}
         state = LoopState(
             progress=self.progress,
@@ -120,8 +120,8 @@ class EpochLoop:
         try:
             optimizer = unpack_state(state.optimizer, tensors_of(_OPTIMIZER, tensors))
             restore_optimizer(self.stepper.maker, self.stepper.optimizer, optimizer)
-            callbacks = unpack_state(state.callbacks, tensors_of(_CALLBACKS, tensors))
-            self._callback_states = self._callbacks.check(callbacks)
+            remembered = tensors_of(_CALLBACKS, tensors)
+            self._callback_states = self._callbacks.unpack_states(state.callbacks, remembered)
         except ValueError as error:
             raise self.directory.damaged(str(error)) from None
 
@@ -145,7 +145,7 @@ class EpochLoop:
         tensors, declared = stepper.trainable.tensors(), stepper.trainable.declared
         trainable = {name: tensor for name, tensor in tensors.items() if name in declared}
         run = StageRun(stepper.stage.name, stepper.task.backbone, stepper.task.head, steps, trainable)
-        self._callbacks.start(run, states)
+        self._callbacks.start(run, states, self.progress.step)
 
     def _step(self, batch: LocalBatch, factor: float) -> None:
         progress = self.progress

@@ -11,8 +11,12 @@ from taskgraft.adaptation.trainable import restore_tensors
 from taskgraft.contract.callback import Callback, MakeCallback, StageRun
 from taskgraft.contract.plan import Stage, StepCallback
 from taskgraft.engine.precision import is_finite
-from taskgraft.errors import join_words
+from taskgraft.optimization.saved_state import UnsavedState, pack_state, unpack_state
 from taskgraft.preparation.errors import TrainingError
+from taskgraft.training.checkpoint import tensors_of
+
+SavedStates = tuple[list[Any], dict[str, Tensor]]
+"""The states of callbacks: JSON of each in their order, and tensors, whose names begin with the number of the callback."""
 
 
 @dataclass
@@ -23,52 +27,79 @@ class StageCallbacks:
     of_user: Sequence[MakeCallback] = ()
     _callbacks: list[Callback] = field(default_factory=list)
     _trainable: Mapping[str, Tensor] = field(default_factory=dict)
+    _step: int = 0
 
-    def start(self, run: StageRun, states: Sequence[Mapping[str, Any]] | None) -> None:
-        """Make the callbacks, and let them continue from their states in a checkpoint. Raises TrainingError."""
-        self._trainable = run.trainable
-        self._callbacks = [_made(maker, run) for maker in self._makers]
-        if states is not None:
-            for callback, state in zip(self._callbacks, states, strict=True):
+    def start(self, run: StageRun, states: Sequence[Mapping[str, Any]] | None, step: int) -> None:
+        """Make the callbacks, and let them continue from their states in a checkpoint, after a step. Raises TrainingError."""
+        self._trainable, self._step = run.trainable, step
+        for maker in self._makers:
+            with self._named(_name(maker)):
+                self._callbacks.append(_made(maker, run))
+        for callback, state in zip(self._callbacks, states or (), strict=states is not None):
+            try:
                 callback.load_state_dict(state)
-        if self.stage.on_stage_start is not None or self.stage.on_step_end is not None:
-            self._callbacks.insert(0, _Functions(self.stage.on_stage_start, self.stage.on_step_end, run))
-
-    def check(self, states: Any) -> Sequence[Mapping[str, Any]]:
-        """Return states of a checkpoint that fit these callbacks. Raises ValueError with a clause for others."""
-        if not isinstance(states, list) or not all(isinstance(state, Mapping) for state in states):
-            raise ValueError("the states of its callbacks are not written as states are")
-        if len(states) != len(self._makers):
-            raise ValueError(f"it has the states of {len(states)} callbacks, but the stage has {len(self._makers)}")
-        return states
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                raise TrainingError(
+                    f"{self._who(callback)} cannot continue from its state in the checkpoint: {type(error).__name__}: {error}. "
+                    "If its code has changed, start a new run."
+                ) from error
 
     @property
     def _makers(self) -> Sequence[MakeCallback]:
-        return (*self.stage.callbacks, *self.of_user)
+        old = (_Functions.of(self.stage),) if self.stage.on_stage_start or self.stage.on_step_end else ()
+        return (*old, *self.stage.callbacks, *self.of_user)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes of the callbacks, for messages; empty for functions of contract 1.0."""
+        return tuple(_name(callback) for callback in self._callbacks if not isinstance(callback, _Functions))
 
     def on_step_end(self, step: int) -> None:
         """Call each after an optimizer step."""
+        self._step = step
         for callback in self._callbacks:
-            callback.on_step_end(step)
+            with self._named(_name(callback), "on_step_end"):
+                callback.on_step_end(step)
 
     def on_epoch_end(self, epoch: int, scores: Mapping[str, float]) -> None:
         """Call each after an epoch."""
         for callback in self._callbacks:
-            callback.on_epoch_end(epoch, scores)
+            with self._named(_name(callback), "on_epoch_end"):
+                callback.on_epoch_end(epoch, dict(scores))
 
     def on_stage_end(self) -> None:
         """Call each after the last step."""
         for callback in self._callbacks:
-            callback.on_stage_end()
+            with self._named(_name(callback), "on_stage_end"):
+                callback.on_stage_end()
 
-    def states(self) -> list[Mapping[str, Any]]:
-        """Return the state of each, for a checkpoint."""
-        return [callback.state_dict() for callback in self._callbacks if not isinstance(callback, _Functions)]
+    def pack_states(self) -> SavedStates:
+        """Return the state of each, for a checkpoint. Raises UnsavedState for what it cannot hold."""
+        documents: list[Any] = []
+        tensors: dict[str, Tensor] = {}
+        for index, callback in enumerate(self._callbacks):
+            with self._named(_name(callback), "state_dict"):
+                state = callback.state_dict()
+            if not isinstance(state, Mapping):
+                raise UnsavedState(
+                    f"{self._who(callback)} returns a state that is a {type(state).__name__}, not a dict."
+                )
+            document, found = pack_state(state, self._who(callback))
+            documents.append(document)
+            tensors |= {f"{index}.{name}": tensor for name, tensor in found.items()}
+        return documents, tensors
 
-    @property
-    def names(self) -> str:
-        """The classes of the callbacks, for messages."""
-        return join_words([type(callback).__name__ for callback in self._callbacks])
+    def unpack_states(self, documents: Any, tensors: Mapping[str, Tensor]) -> Sequence[Mapping[str, Any]]:
+        """Return the states of a checkpoint. Raises ValueError with a clause if these callbacks have others."""
+        if not isinstance(documents, list) or len(documents) != len(self._makers):
+            count = len(documents) if isinstance(documents, list) else "no"
+            raise ValueError(f"it has the states of {count} callbacks, but the stage has {len(self._makers)}")
+        if spare := {name.partition(".")[0] for name in tensors} - {str(index) for index in range(len(documents))}:
+            raise ValueError(f"it has tensors of a callback {min(spare)} that does not exist")
+        states = [unpack_state(one, tensors_of(str(index), tensors)) for index, one in enumerate(documents)]
+        if not all(isinstance(state, Mapping) for state in states):
+            raise ValueError("the states of its callbacks are not written as states are")
+        return states
 
     @contextmanager
     def validation_weights(self) -> Iterator[None]:
@@ -87,22 +118,28 @@ class StageCallbacks:
 
     def _validation_weights(self) -> Mapping[str, Tensor]:
         """Ask every callback; at most one may provide weights, for trainable tensors, of their shape and dtype, and finite."""
-        found = [(callback, weights) for callback in self._callbacks if (weights := callback.validation_weights())]
-        if not found:
-            return {}
-        names = [type(callback).__name__ for callback, _ in found]
-        if len(found) > 1:
-            raise TrainingError(
-                f"The callbacks {' and '.join(names)} of the stage '{self.stage.name}' both return weights for validation. "
-                "Keep one of them."
-            )
-        ((_, weights),) = found
-        for name, value in weights.items():
-            if (problem := self._problem(name, value)) is not None:
+        found: list[tuple[Callback, Mapping[str, Tensor]]] = []
+        for callback in self._callbacks:
+            with self._named(_name(callback), "validation_weights"):
+                weights = callback.validation_weights()
+            if weights is not None and not isinstance(weights, Mapping):
                 raise TrainingError(
-                    f"The callback {names[0]} of the stage '{self.stage.name}' returns weights for validation that {problem}."
+                    f"{self._who(callback)} returns a {type(weights).__name__} of weights for validation. Return a dict of "
+                    "name → tensor, or None."
                 )
-        return weights
+            if weights:
+                found.append((callback, weights))
+        if len(found) > 1:
+            names = " and ".join(_name(callback) for callback, _ in found)
+            raise TrainingError(
+                f"The callbacks {names} of the stage '{self.stage.name}' both return weights for validation. Keep one of them."
+            )
+        for callback, weights in found:
+            for name, value in weights.items():
+                if (problem := self._problem(name, value)) is not None:
+                    raise TrainingError(f"{self._who(callback)} returns weights for validation that {problem}.")
+            return weights
+        return {}
 
     def _problem(self, name: str, value: Any) -> str | None:
         """Say in a clause why a value cannot take the place of a trainable tensor."""
@@ -113,6 +150,19 @@ class StageCallbacks:
             form = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             return f"have {form} for '{name}', which is {trained.dtype} {tuple(trained.shape)}"
         return None if is_finite(value) else f"are not finite in '{name}'"
+
+    def _who(self, callback: Callback) -> str:
+        return f"The callback {_name(callback)} of the stage '{self.stage.name}'"
+
+    @contextmanager
+    def _named(self, *call: str) -> Iterator[None]:
+        """Add a note to an exception that a callback raises: which one, and when. Its type stays."""
+        try:
+            yield
+        except Exception as error:
+            when = f"after step {self._step:,}" if self._step else "before the first step"
+            error.add_note(f"The callback {'.'.join(call)} raised this {when} of the stage '{self.stage.name}'.")
+            raise
 
 
 def _made(maker: MakeCallback, run: StageRun) -> Callback:
@@ -125,6 +175,11 @@ def _made(maker: MakeCallback, run: StageRun) -> Callback:
     return callback
 
 
+def _name(callback: Any) -> str:
+    """The name of a class, of a function that makes callbacks, or of the class of an object."""
+    return str(getattr(callback, "__name__", type(callback).__name__))
+
+
 class _Functions(Callback):
     """The functions that a stage of contract 1.0 names, which have no state."""
 
@@ -133,6 +188,11 @@ class _Functions(Callback):
         self._on_step = on_step
         if on_start is not None:
             on_start(run.backbone, run.steps)
+
+    @classmethod
+    def of(cls, stage: Stage) -> MakeCallback:
+        """Make callbacks of the functions of a stage."""
+        return lambda run: cls(stage.on_stage_start, stage.on_step_end, run)
 
     def on_step_end(self, step: int) -> None:
         if self._on_step is not None:

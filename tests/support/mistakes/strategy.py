@@ -124,6 +124,30 @@ STRATEGY_MISTAKES = (
         },
         "The stage 'last' did not train exactly what it declared:\n"
         "  the tensor letters.weight is frozen, but changed\n"
-        "This is a bug in the strategy, the backbone or the head, not in your data.",
+        "This is a bug in the callback Mean, the strategy, the backbone or the head, not in your data.",
+    ),
+    Mistake(
+        "A callback returns weights of its own making for validation.",
+        Catcher.STRATEGY,
+        "strategy",
+        {"return self.mean": 'return self.mean | {"letters.weight": torch.zeros(4)}'},
+        "The callback Mean of the stage 'last' returns weights for validation that name 'letters.weight', which the stage does "
+        "not train.",
+    ),
+    violation(
+        "A callback forgets a part of what it remembers.",
+        Catcher.STRATEGY,
+        "strategy",
+        {'"steps": self.steps, "mean"': '"mean"', 'self.steps, self.mean = state["steps"], state': "self.mean = state"},
+        kit.check_callbacks_resume_exactly,
+        "interrupted during step 2 of the stage 'last' and resumed, training ends with another mixing.scale",
+    ),
+    violation(
+        "A callback remembers something that a checkpoint cannot hold.",
+        Catcher.STRATEGY,
+        "strategy",
+        {'"steps": self.steps, "mean"': '"steps": {self.steps}, "mean"'},
+        kit.check_callbacks_resume_exactly,
+        "The callback Mean of the stage 'last' has a set in its state, under steps, which a checkpoint cannot hold",
     ),
 )

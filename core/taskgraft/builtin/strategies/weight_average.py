@@ -1,5 +1,6 @@
 """The callbacks that average weights. Floating-point buffers, such as statistics of BatchNorm, are averaged like parameters."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from taskgraft.contract.callback import Callback, StageRun
+from taskgraft.preparation.errors import TrainingError
 
 
 class _Average(Callback, ABC):
@@ -15,7 +17,7 @@ class _Average(Callback, ABC):
 
     def __init__(self, run: StageRun):
         super().__init__(run)
-        self._count = 0
+        self._count = self._step = 0
         self._average: dict[str, Tensor] = {}
 
     @abstractmethod
@@ -37,10 +39,10 @@ class _Average(Callback, ABC):
         return {name: value.to(trainable[name].dtype) for name, value in self._average.items()} or None
 
     def state_dict(self) -> Mapping[str, Any]:
-        return {"count": self._count, "average": self._average}
+        return {"count": self._count, "step": self._step, "average": self._average}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._count = state["count"]
+        self._count, self._step = state["count"], state["step"]
         self._average = {name: value.to(self.run.trainable[name].device) for name, value in state["average"].items()}
 
 
@@ -69,26 +71,38 @@ class MovingAverage(_Average):
         return 1.0 - min(self._decay, (1 + steps) / (10 + steps))
 
 
-class EpochAverage(_Average):
-    """The equal mean of the weights at the ends of epochs: stochastic weight averaging (Izmailov et al. 2018).
+class EqualAverage(_Average):
+    """The equal mean of weights late in training: stochastic weight averaging (Izmailov et al. 2018, algorithm 1).
 
-    There the learning rate is constant or cyclic in these epochs: choose such a schedule (``training.schedule = "constant"``).
+    There the learning rate is constant or cyclic from the start of the mean on. Under a schedule that falls to 0 the weights
+    hardly differ, so choose ``training.schedule = "constant"``.
     """
 
-    def __init__(self, run: StageRun, start: float):
+    def __init__(self, run: StageRun, start: float, every: int | None):
         """Start with nothing.
 
         Args:
             start: share of the steps before the first weights are added.
+            every: steps between weights; None adds those at the ends of epochs.
+
+        Raises:
+            TrainingError: when the stage has too few steps.
         """
         super().__init__(run)
-        self._first, self._step = start * run.steps, 0
+        self._first, self._every = start * run.steps, every
+        if every is not None and every > run.steps - math.floor(self._first):
+            raise TrainingError(
+                f"The stage '{run.stage}' has {run.steps:,} steps, so 'average' with start = {start:g} and every = {every:,} "
+                "has nothing to average. Lower one of them."
+            )
 
     def on_step_end(self, step: int) -> None:
-        self._step = step
+        self._step, after = step, step - math.floor(self._first)
+        if self._every is not None and after > 0 and after % self._every == 0:
+            self._add()
 
     def on_epoch_end(self, epoch: int, scores: Mapping[str, float]) -> None:
-        if self._step > self._first:
+        if self._every is None and self._step > self._first:
             self._add()
 
     def _weight(self) -> float:

@@ -204,6 +204,14 @@ def test_settings_without_effect_are_refused(strategy, message):
     assert str(caught.value) == message
 
 
+def test_strategies_within_strategies_have_a_limit():
+    with pytest.raises(ConfigError) as caught:
+        tg.compose(words(), classification(), "average:" * 200 + "full")
+    assert (
+        str(caught.value) == "strategy 'average': strategies are nested deeper than 5 levels, the limit; flatten them."
+    )
+
+
 def test_more_steps_between_weights_than_there_are_is_refused():
     with pytest.raises(TrainingError) as caught:
         fit({**SWA, "every": 10})

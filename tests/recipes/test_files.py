@@ -180,6 +180,22 @@ def test_paths_in_lists_are_relative_to_the_folder_of_the_recipe_too(write):
     assert settings["strategies"] == ["acme:deep/one", {"name": "acme", "place": "two"}, "full", "three"]
 
 
+@pytest.mark.parametrize(
+    ("strategy", "found"),
+    [
+        ('"average:distill:./one"', ("average:distill:deep/one", {})),
+        ('{name = "average", strategy = "distill:../one"}', ("average", {"strategy": "distill:one"})),
+        (
+            '{name = "average", strategy = {name = "distill:./one"}}',
+            ("average", {"strategy": {"name": "distill:deep/one"}}),
+        ),
+    ],
+)
+def test_paths_of_a_strategy_within_another_are_relative_to_the_folder_of_the_recipe_too(write, strategy, found):
+    read = read_recipe(write(f"{START}strategy = {strategy}\n", "deep/one.toml")).strategy
+    assert (read.name, read.settings) == found
+
+
 def test_names_on_the_hub_and_absolute_paths_stay(write):
     text = (
         START.replace(":x", ":org/checkpoint")

@@ -219,7 +219,8 @@ def forget_paths(folder):
 # --- artifacts as teachers and as bases
 
 
-def test_a_teacher_and_its_base_move_together(artifact, tmp_path, monkeypatch):
+@pytest.mark.parametrize("around", [None, "average", "sharpness-aware"])
+def test_a_teacher_and_its_base_move_together(artifact, tmp_path, monkeypatch, around):
     Path("student").mkdir()
     shutil.copytree("bases", tmp_path / "copy" / "bases")
     shutil.move("models", tmp_path / "copy" / "models")
@@ -227,11 +228,12 @@ def test_a_teacher_and_its_base_move_together(artifact, tmp_path, monkeypatch):
     Path("bases/one").mkdir(parents=True)
     Path("bases/one/seed.txt").write_text("7")
     teacher = str(tmp_path / "copy" / "models" / "one")
-    student = fitted(strategy={"name": "distill", "teacher": teacher})
+    distill = {"name": "distill", "teacher": teacher}
+    student = fitted(strategy={"name": around, "strategy": distill} if around else distill)
     manifest = json.loads((student.save("student/one") / "taskgraft.json").read_text())
     assert manifest["paths"] == {
         "backbone/settings/checkpoint": "../../bases/one",
-        "strategy/settings/teacher": "../../../copy/models/one",
+        f"strategy{'/settings/strategy' if around else ''}/settings/teacher": "../../../copy/models/one",
     }
     shutil.rmtree(tmp_path / "copy")
     assert predictions("student/one") == student.predict_proba(TEXTS, quiet=True)  # loading needs no teacher

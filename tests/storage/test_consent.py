@@ -98,6 +98,10 @@ PLACES = {
     "nested strategy": lambda recipe: recipe.update(
         strategy={"name": "stages", "settings": {"strategies": [{"name": "trusting", "remote_code": True}]}}
     ),
+    "one nested strategy": lambda recipe: recipe.update(
+        strategy={"name": "average", "settings": {"strategy": {"name": "trusting", "settings": {"remote_code": True}}}}
+    ),
+    "the argument of an argument": lambda recipe: recipe.update(strategy={"name": "average:trusting:true"}),
     "deeply nested strategy": lambda recipe: recipe.update(
         strategy={
             "name": "stages",

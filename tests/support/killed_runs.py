@@ -17,6 +17,7 @@ from small_tasks import Planned, classification, images, pictures, sentences, tr
 from torch import nn
 
 import taskgraft as tg
+from taskgraft.builtin.strategies.average import MakeAverage
 from taskgraft.contract.descriptions import LayerRole
 from taskgraft.contract.plan import HeadSolver, Insertion, Stage
 
@@ -51,7 +52,15 @@ def run(folder: Path, setting: int, kill_after: int | None) -> None:
     insertion = Insertion("low-rank", ("block-0",), frozenset({LayerRole.QUERY}), Bottleneck, 1e-2)
     stages = (
         Stage("probe", head_learning_rate=1e-3, solve=HeadSolver.CONVEX, cache_features=True),
-        training_stage("block-1", rate=1e-3, epochs=EPOCHS, name="last", cache_features=True, on_step_end=on_step_end),
+        training_stage(
+            "block-1",
+            rate=1e-3,
+            epochs=EPOCHS,
+            name="last",
+            cache_features=True,
+            on_step_end=on_step_end,
+            callbacks=(MakeAverage("ema", decay=0.9, start=0.0, every=None),),
+        ),
         training_stage(
             "block-0",
             rate=1e-3,
@@ -60,6 +69,7 @@ def run(folder: Path, setting: int, kill_after: int | None) -> None:
             insertions=(insertion,),
             on_step_end=on_step_end,
             name="first",
+            callbacks=(MakeAverage("swa", decay=0.0, start=0.2, every=None),),
         ),
     )
     model = tg.compose(words(dropout=0.2), classification(), Planned(*stages))

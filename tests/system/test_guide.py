@@ -20,12 +20,14 @@ import taskgraft as tg
 from taskgraft import testing as kit
 from taskgraft.builtin.heads.classification import Classification
 from taskgraft.builtin.heads.configs import ClassificationConfig
+from taskgraft.builtin.strategies.fine_tuning import Full, FullConfig
 from taskgraft.composition.resolve import resolve
 from taskgraft.contract.batch import Batch
 from taskgraft.contract.descriptions import InputField
 from taskgraft.contract.features import ELEMENT_AXIS
 from taskgraft.contract.hooks import CONTRACT_VERSION, HookSpecs
 from taskgraft.contract.specs import BackboneSpec, HeadSpec, Spec
+from taskgraft.contract.strategy import Strategy
 from taskgraft.discovery.catalog import (
     BLOCK_VARIABLE,
     AmbiguousComponent,
@@ -36,6 +38,7 @@ from taskgraft.discovery.catalog import (
 )
 from taskgraft.discovery.loader import SPEC_TYPES, PluginLoader
 from taskgraft.discovery.names import parse_name
+from taskgraft.testing.sample_backbone import SAMPLE_INPUTS, SAMPLE_LABELS, SampleBackbone
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 GUIDE = (PLUGINS / "README.md").read_text()
@@ -243,6 +246,27 @@ def test_the_processor_of_the_guide_masks_elements_and_keeps_the_laws():
     model = tg.compose(Beads(), "masked-elements", "full")
     model.fit(rows, quiet=True)
     assert {bead for row in model.predict(rows, quiet=True) for bead in row} <= {"red", "green", "blue"}
+
+
+def test_the_callback_of_the_guide_resumes_to_the_same_bits_and_changes_the_weights(complete_plugin):
+    (_, code) = next(block for block in BLOCKS.findall(section("### Callbacks", "## ")))
+    made = {"__name__": "guide"}
+    exec(code, made)
+    rows = {"text": ["abc", "xyz", "aab", "zzy"], "label": ["a", "z", "a", "z"]}
+    found = []
+    for callbacks in ([], [made["Lookahead"]]):
+        model = tg.compose("letters:8", "classification", "full")
+        model.fit(rows, target="label", training={"epochs": 5, "batch_size": 2}, callbacks=callbacks, quiet=True)
+        found.append(model.predict_proba(["abc"], quiet=True))
+    assert found[0] != found[1]
+
+    class Planned(Strategy):
+        def plan(self, backbone, head):
+            (stage,) = Full(FullConfig()).plan(backbone, head)
+            return (dataclasses.replace(stage, epochs=4, callbacks=(made["Lookahead"],)),)
+
+    words = SampleBackbone(), Classification(ClassificationConfig()), SAMPLE_INPUTS, {"label": SAMPLE_LABELS}
+    kit.check_callbacks_resume_exactly(Planned(), *words)
 
 
 @pytest.mark.parametrize("catcher", Catcher)

@@ -5,6 +5,7 @@ Paths in a file are relative to its folder. Those in overrides are relative to t
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,9 +171,9 @@ def _resolve_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _resolve_component(value: Any, folder: Path) -> Any:
-    if isinstance(value, str):
-        name, colon, argument = value.partition(":")
-        return f"{name}{colon}{_resolve_text(argument, folder)}"
+    if isinstance(value, str):  # an argument may be a name with an argument: average:distill:./teacher
+        found = re.search(r":(?=\.\.?/)", value)
+        return value if found is None else value[: found.end()] + _in_folder(folder, value[found.end() :])
     if isinstance(value, list):
         return [_resolve_component(_resolve_text(one, folder), folder) for one in value]
     if not isinstance(value, Mapping):
@@ -183,7 +184,9 @@ def _resolve_component(value: Any, folder: Path) -> Any:
 def _resolve_setting(key: str, value: Any, folder: Path) -> Any:
     if key == "name" or isinstance(value, Mapping | list):
         return _resolve_component(value, folder)
-    return _in_folder(folder, value) if key == "base" and isinstance(value, str) else _resolve_text(value, folder)
+    if key == "base" and isinstance(value, str):
+        return _in_folder(folder, value)
+    return _resolve_component(_resolve_text(value, folder), folder)
 
 
 def _resolve_text(value: Any, folder: Path) -> Any:

@@ -11,6 +11,9 @@ from taskgraft.discovery.names import InvalidName, parse_name
 from taskgraft.recipe import Recipe
 from taskgraft.storage.manifest import InvalidArtifact
 
+_ARGUMENTS = 10
+"""Names looked for in one text: more than there may be levels of strategies within strategies."""
+
 
 def check_consent(folder: Path, recipe: Recipe, known: Catalog, granted: Iterable[str] = ()) -> None:
     """Reject an artifact that switches on a setting for which the user's consent is needed, in any component at any depth.
@@ -53,7 +56,9 @@ def check_component_consent(folder: Path, reference: ComponentRef, known: Catalo
 def _named(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the name and the settings of everything in nested settings that may be a component."""
     if isinstance(value, str):
-        yield value, {}
+        for _ in range(_ARGUMENTS):  # an argument may be a name with an argument
+            yield value, {}
+            value = value.partition(":")[2]
     elif isinstance(value, Mapping):
         nested = value.get("settings")
         yield str(value.get("name")), {**value, **(nested if isinstance(nested, Mapping) else {})}

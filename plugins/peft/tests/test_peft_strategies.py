@@ -240,9 +240,14 @@ def rank_count(model: tg.TaskModel) -> int:
     return sum(int(tensor.count_nonzero()) for name, tensor in tensors.items() if ":adalora.lora_E" in name)
 
 
-def test_adalora_ends_with_the_rank_of_its_settings(base):
+@pytest.mark.parametrize("around", [None, {"method": "ema"}, {"method": "swa"}], ids=str)
+def test_adalora_ends_with_the_rank_of_its_settings(base, around):
+    """Removed ranks stay removed in averages of the weights."""
     backbone, rows = base("bert")
-    assert rank_count(fitted(backbone, rows, {"name": "adalora", "rank": 2, "every": 1}, epochs=10)) == 2 * 6
+    strategy = {"name": "adalora", "rank": 2, "every": 1}
+    if around is not None:
+        strategy = {"name": "average", "strategy": strategy, **around}
+    assert rank_count(fitted(backbone, rows, strategy, epochs=10)) == 2 * 6
 
 
 def test_a_resumed_run_of_adalora_has_the_same_weights(base, tmp_path):

@@ -1,4 +1,8 @@
-"""The callbacks that average weights. Floating-point buffers, such as statistics of BatchNorm, are averaged like parameters."""
+"""The callbacks that average weights.
+
+Floating-point buffers, such as statistics of BatchNorm, are averaged like parameters, as torch's AveragedModel does with
+``use_buffers``. Izmailov et al. compute those anew from the training rows; tests/benchmarks/averages.py compares the two.
+"""
 
 import math
 from abc import ABC, abstractmethod
@@ -13,7 +17,10 @@ from taskgraft.preparation.errors import TrainingError
 
 
 class _Average(Callback, ABC):
-    """A running average, in float32 or more, of all trainable tensors; of those that are not floating point the latest."""
+    """A running average, in float32 or more, of all trainable tensors; of those that are not floating point the latest.
+
+    A value that training has set to exactly 0, such as a rank that AdaLoRA has removed, is 0.
+    """
 
     def __init__(self, run: StageRun):
         super().__init__(run)
@@ -35,8 +42,9 @@ class _Average(Callback, ABC):
                 self._average[name].lerp_(tensor.to(_wide(tensor)), weight)
 
     def validation_weights(self) -> Mapping[str, Tensor] | None:
-        trainable = self.run.trainable
-        return {name: value.to(trainable[name].dtype) for name, value in self._average.items()} or None
+        trained = {name: self.run.trainable[name].detach() for name in self._average}
+        averages = {name: value.to(trained[name].dtype) for name, value in self._average.items()}
+        return {name: torch.where(trained[name] == 0, trained[name], averages[name]) for name in averages} or None
 
     def state_dict(self) -> Mapping[str, Any]:
         return {"count": self._count, "step": self._step, "average": self._average}

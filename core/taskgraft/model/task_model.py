@@ -80,8 +80,7 @@ class TaskModel:
             on_bad_row: ``"error"`` lists all invalid rows and stops; ``"skip"`` drops and counts them.
             data: further settings about the data, as a recipe has them: ``{"missing": ["NA"], "labels": {"Spam": "spam"}}``.
             training: settings such as ``{"epochs": 5}``; defaults apply to the rest.
-            callbacks: classes of callbacks (:class:`taskgraft.plugin.Callback`), or functions of a ``StageRun`` that make one;
-                each stage of gradient descent makes its own. A run resumes only with the same ones, whose state it keeps.
+            callbacks: classes of :class:`taskgraft.plugin.Callback`; each stage of descent makes its own. Part of a run.
             augmentation: a function of a copy of an example (input → value as in the data) and a numpy generator seeded by row
                 and epoch → the changed example, also with objects in memory. It is off in stages that cache frozen layers.
                 Loader processes call it: define it at the top level of a module where they are not forked.

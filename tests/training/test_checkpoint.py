@@ -111,7 +111,7 @@ FORGERIES = {
     ),
     "the state of a callback": (
         loop(lambda found: found.update(callbacks=[["dict", []]] * 2)),
-        "it has the states of 2 callbacks, but the stage has 1",
+        "it has the states of 2 callbacks, but the stage has 0",
     ),
     "moments of another shape": (
         tensors(lambda found: found.update({"optimizer.1": torch.zeros(3)})),

@@ -35,7 +35,7 @@ class StageCallbacks:
         for maker in self._makers:
             with self._named(_name(maker)):
                 self._callbacks.append(_made(maker, run))
-        for callback, state in zip(self._callbacks, states or (), strict=states is not None):
+        for callback, state in zip(self._stateful, states or (), strict=states is not None):
             try:
                 callback.load_state_dict(state)
             except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -52,7 +52,12 @@ class StageCallbacks:
     @property
     def names(self) -> tuple[str, ...]:
         """The classes of the callbacks, for messages; empty for functions of contract 1.0."""
-        return tuple(_name(callback) for callback in self._callbacks if not isinstance(callback, _Functions))
+        return tuple(map(_name, self._stateful))
+
+    @property
+    def _stateful(self) -> Sequence[Callback]:
+        """All but the functions of contract 1.0, which have no state, so that a run resumes with or without them."""
+        return [callback for callback in self._callbacks if not isinstance(callback, _Functions)]
 
     def on_step_end(self, step: int) -> None:
         """Call each after an optimizer step."""
@@ -77,7 +82,7 @@ class StageCallbacks:
         """Return the state of each, for a checkpoint. Raises UnsavedState for what it cannot hold."""
         documents: list[Any] = []
         tensors: dict[str, Tensor] = {}
-        for index, callback in enumerate(self._callbacks):
+        for index, callback in enumerate(self._stateful):
             with self._named(_name(callback), "state_dict"):
                 state = callback.state_dict()
             if not isinstance(state, Mapping):
@@ -91,9 +96,10 @@ class StageCallbacks:
 
     def unpack_states(self, documents: Any, tensors: Mapping[str, Tensor]) -> Sequence[Mapping[str, Any]]:
         """Return the states of a checkpoint. Raises ValueError with a clause if these callbacks have others."""
-        if not isinstance(documents, list) or len(documents) != len(self._makers):
+        expected = len(self.stage.callbacks) + len(self.of_user)
+        if not isinstance(documents, list) or len(documents) != expected:
             count = len(documents) if isinstance(documents, list) else "no"
-            raise ValueError(f"it has the states of {count} callbacks, but the stage has {len(self._makers)}")
+            raise ValueError(f"it has the states of {count} callbacks, but the stage has {expected}")
         if spare := {name.partition(".")[0] for name in tensors} - {str(index) for index in range(len(documents))}:
             raise ValueError(f"it has tensors of a callback {min(spare)} that does not exist")
         states = [unpack_state(one, tensors_of(str(index), tensors)) for index, one in enumerate(documents)]

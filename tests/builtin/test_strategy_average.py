@@ -2,13 +2,15 @@
 
 import pytest
 import torch
-from small_tasks import assert_same_bits, classification, images, pictures, sentences, weights, words
+from small_tasks import assert_same_bits, classification, fit_with, images, pictures, sentences, weights, words
 
 import taskgraft as tg
 from taskgraft.contract.config import ConfigError
 from taskgraft.contract.strategy import StrategyNotApplicable
 from taskgraft.plugin import Callback
 from taskgraft.preparation.errors import TrainingError
+
+pytestmark = pytest.mark.slow
 
 EMA = {"name": "average", "strategy": {"name": "full", "learning_rate": 1e-2}, "decay": 0.6}
 SWA = {"name": "average", "strategy": {"name": "full", "learning_rate": 1e-2}, "method": "swa", "start": 0.4}
@@ -38,20 +40,8 @@ def recorded(steps, epochs):
     return Recorder
 
 
-def fit(strategy, backbone=None, rows=None, validation=None, callbacks=(), run=None, resume=False, **training):
-    model = tg.compose(backbone or words(), classification(), strategy)
-    training = {"batch_size": 8, "epochs": 5, **training}
-    model.fit(
-        rows or sentences(),
-        validation=validation,
-        target="label",
-        training=training,
-        callbacks=callbacks,
-        run=run,
-        resume=resume,
-        quiet=True,
-    )
-    return model
+def fit(strategy, backbone=None, **settings):
+    return fit_with(strategy, backbone or words(), **{"epochs": 5, **settings})[0]
 
 
 def named(model):
@@ -68,7 +58,7 @@ def assert_close(model, expected):
 def test_ema_is_the_moving_average_over_steps(kind):
     steps, epochs = [], []
     backbone, rows = (words(), sentences()) if kind == "text" else (pictures(), images())
-    model = fit(EMA, backbone, rows, callbacks=[recorded(steps, epochs)])
+    model = fit(EMA, backbone, rows=rows, callbacks=[recorded(steps, epochs)])
     average = dict(steps[0])
     for number, now in enumerate(steps[1:]):
         decay = min(0.6, (1 + number + 1) / (10 + number + 1))

@@ -16,6 +16,7 @@ from small_tasks import (
     images,
     pictures,
     sentences,
+    trained,
     training_stage,
     weights,
     words,
@@ -49,22 +50,9 @@ def dropped(example, rng):
     return {"text": " ".join(np.delete(found, rng.integers(len(found)))) or example["text"]}
 
 
-def fit(augmentation=None, stage=None, validation=None, run=None, resume=False, rows=None, callbacks=(), **training):
+def fit(augmentation=None, stage=None, **settings):
     stage = stage or training_stage("embedding", "block-0", "block-1")
-    model = tg.compose(words(dropout=0.0), classification(), Planned(stage))
-    training = {"batch_size": 8, "epochs": 2, **training}
-    model.fit(
-        rows or sentences(),
-        validation=validation,
-        target="label",
-        training=training,
-        augmentation=augmentation,
-        callbacks=callbacks,
-        run=run,
-        resume=resume,
-        quiet=True,
-    )
-    return model
+    return trained(words(dropout=0.0), stage, augmentation=augmentation, **settings)
 
 
 def test_training_rows_are_changed_in_every_epoch_and_validation_rows_never():

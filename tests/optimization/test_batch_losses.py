@@ -36,6 +36,8 @@ from taskgraft.recipe import TrainingConfig
 from taskgraft.testing import ContractViolation
 from taskgraft.testing.check_list import checks_of, needs_of
 
+pytestmark = pytest.mark.slow
+
 
 def contrastive():
     return build(ContrastiveConfig())

@@ -12,6 +12,7 @@ from small_tasks import (
     assert_same_bits,
     classification,
     copied,
+    fit_with,
     images,
     pictures,
     sentences,
@@ -281,11 +282,8 @@ FULL = {"name": "full", "learning_rate": 1e-2, "head_learning_rate": 1e-2}
 PLAIN = {"optimizer": "sgd", "weight_decay": 0.0, "clip": None, "warmup": 0.0, "schedule": "constant"}
 
 
-def fit(strategy, backbone=None, rows=None, callbacks=(), run=None, resume=False, **training):
-    model = tg.compose(backbone or words(**NO_DROPOUT), classification(), strategy)
-    how = {"callbacks": callbacks, "run": run, "resume": resume, "quiet": True}
-    model.fit(rows or sentences(), target="label", training={"batch_size": 8, "epochs": 2, **training}, **how)
-    return model
+def fit(strategy, backbone=None, **settings):
+    return fit_with(strategy, backbone or words(**NO_DROPOUT), **{"epochs": 2, **settings})[0]
 
 
 class Start(Callback):
@@ -375,7 +373,7 @@ def test_it_works_on_cached_features_with_patience(precision):
 
 
 def test_it_trains_images_with_batch_norm():
-    model = fit(around("full"), pictures(), images())
+    model = fit(around("full"), pictures())
     assert len(model.predict(images(4))) == 4
 
 

@@ -36,6 +36,9 @@ WORD_LIST = (
 PARTS = ("embedding", "block-0", "block-1")
 """The parts of :class:`Words`."""
 
+FIT_ARGUMENTS = ("validation", "callbacks", "augmentation", "run", "resume")
+"""Arguments of ``fit`` that are no training settings."""
+
 
 class Planned(Strategy):
     """Returns the stages it was built with."""
@@ -90,10 +93,17 @@ def fitted(
     **training: Any,
 ) -> tuple[tg.TaskModel, tg.FitReport]:
     """Fit a classification head on a backbone, with the given stages."""
-    model = tg.compose(backbone, classification(), Planned(*stages))
-    training = {"batch_size": 8} | training
+    return fit_with(Planned(*stages), backbone, rows=rows, validation=validation, **training)
+
+
+def fit_with(
+    strategy: Any, backbone: Backbone, *, rows: dict[str, list[Any]] | None = None, **settings: Any
+) -> tuple[tg.TaskModel, tg.FitReport]:
+    """Fit a classification head on a backbone; the settings are arguments of ``fit``, and otherwise of training."""
+    model = tg.compose(backbone, classification(), strategy)
+    how = {name: settings.pop(name) for name in FIT_ARGUMENTS if name in settings}
     rows = rows or (images() if isinstance(backbone, Pictures) else sentences())
-    return model, model.fit(rows, validation=validation, target="label", training=training, quiet=True)
+    return model, model.fit(rows, target="label", training={"batch_size": 8} | settings, quiet=True, **how)
 
 
 def trained(backbone: Backbone, *stages: Stage, **data_and_training: Any) -> tg.TaskModel:

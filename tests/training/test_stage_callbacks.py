@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 import torch
-from small_tasks import Planned, assert_same_bits, classification, sentences, training_stage, weights, words
+from small_tasks import assert_same_bits, sentences, trained, training_stage, weights, words
 
-import taskgraft as tg
 from taskgraft.adaptation.guard import WeightGuardError
 from taskgraft.errors import TaskgraftError
 from taskgraft.plugin import Callback
@@ -54,20 +53,8 @@ def interrupting(stop, armed):
     return Stop
 
 
-def fit(*stages, callbacks=(), run=None, resume=False, validation=None, **training):
-    model = tg.compose(words(), classification(), Planned(*(stages or (training_stage("block-1"),))))
-    training = {"batch_size": 8, "checkpoint_every": 1, **training}
-    model.fit(
-        sentences(),
-        validation=validation,
-        target="label",
-        training=training,
-        callbacks=callbacks,
-        run=run,
-        resume=resume,
-        quiet=True,
-    )
-    return model
+def fit(*stages, **settings):
+    return trained(words(), *(stages or (training_stage("block-1"),)), **{"checkpoint_every": 1, **settings})
 
 
 def journal(calls):

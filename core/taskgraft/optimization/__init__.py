@@ -1,1 +1,1 @@
-"""One optimizer step: gradients, optimizers, schedules, and the callbacks that follow a stage."""
+"""One optimizer step: gradients, optimizers, learning rates."""

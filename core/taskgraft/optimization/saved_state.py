@@ -23,7 +23,7 @@ def pack_state(state: Any, whose: str) -> tuple[Any, dict[str, Tensor]]:
         whose: for messages ("the optimizer 'sgd'").
 
     Returns:
-        plain JSON, and the tensors by names without dots, copied where two of them share memory.
+        plain JSON, and copies of the tensors, by names without dots.
 
     Raises:
         UnsavedState: for anything else, with its place.

@@ -130,11 +130,7 @@ class _Worker:
             except OSError as error:
                 self._channel.close()
                 raise _not_started(index, error) from None
-            except (
-                pickle.PicklingError,
-                AttributeError,
-                TypeError,
-            ) as error:  # where workers are not forked
+            except (pickle.PicklingError, AttributeError, TypeError) as error:  # where workers are not forked
                 self._channel.close()
                 raise WorkerLost(
                     f"What loader processes work with cannot be sent to them: {error}. Define functions and classes at the top "

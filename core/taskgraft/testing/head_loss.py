@@ -38,7 +38,7 @@ def check_loss_is_a_sum_over_rows(law: Law, head: Head[Any], targets: Columns | 
         loss = tested.loss()
         _check_form(law, loss)
         if head.description.loss_over_batch:
-            _check_no_row_is_compared(law, tested)
+            _check_row_alone_is_finite(law, tested)
         else:
             _check_sum(law, tested, loss, [tested.rows([row]).loss() for row in range(len(tested.encoded))])
     return _COMPARES_ROWS if head.description.loss_over_batch else None
@@ -155,7 +155,7 @@ def _check_form(law: Law, loss: LossSum) -> None:
         raise law.violation("the weight depends on the head's weights", "Count rows or labels in it.")
 
 
-def _check_no_row_is_compared(law: Law, tested: HeadUnderTest) -> None:
+def _check_row_alone_is_finite(law: Law, tested: HeadUnderTest) -> None:
     """Check the loss of a batch of one row, where there is nothing to compare: finite, and of a weight that may be 0."""
     for what in ("total", "weight"):
         value = float(getattr(tested.rows([0]).loss(), what).detach())

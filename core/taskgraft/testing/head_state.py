@@ -16,7 +16,7 @@ from taskgraft.contract.predictions import Predictions
 from taskgraft.contract.targets import is_missing
 from taskgraft.errors import TaskgraftError
 from taskgraft.testing.check import Law, law_check
-from taskgraft.testing.compare import batch_difference, same_predictions
+from taskgraft.testing.compare import batch_difference, nearly_equal, same_predictions
 from taskgraft.testing.head_fixture import HeadUnderTest, fit_target, heads_under_test
 
 
@@ -78,7 +78,7 @@ def check_row_order_does_not_matter(law: Law, head: Head[Any], targets: Columns 
     forward = fit_target(head, targets).model_dump(mode="json")
     backward = fit_target(head, {name: list(values)[::-1] for name, values in targets.items()}).model_dump(mode="json")
     for field, value in forward.items():
-        if not _nearly(value, backward[field]):
+        if not nearly_equal(value, backward[field], 1e-9):
             raise law.violation(
                 f"'{field}' is {value!r:.100}, and {backward[field]!r:.100} when the rows are in reverse order"
             )
@@ -160,14 +160,3 @@ def _another(value: Any) -> Any:
     if isinstance(value, str):
         return f"another {value}"
     return value * 3 + 7 if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _nearly(one: Any, other: Any) -> bool:
-    """Compare JSON values; numbers may be rounded differently."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_nearly(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_nearly, one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
-    return bool(one == other)

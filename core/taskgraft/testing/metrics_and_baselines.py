@@ -13,6 +13,7 @@ from taskgraft.contract.descriptions import PER_ELEMENT, TargetKind
 from taskgraft.contract.specs import BaselineSpec, MetricFunction, MetricSpec, Spec
 from taskgraft.files.temporary_folder import temporary_folder
 from taskgraft.testing.check import Law, law_check
+from taskgraft.testing.compare import nearly_equal
 from taskgraft.testing.labelled_rows import LabelledRows, sample_rows
 from taskgraft.testing.plugin import config_to_try, json_round_trip, load_specs
 
@@ -193,7 +194,7 @@ def _check_baseline(law: Law, spec: BaselineSpec, config: Config, rows: Labelled
         reverse = rows.take(backward)
         with law.must_succeed("fit"):
             other = spec.fit(reverse.columns, reverse.truth, config)
-        if not _alike(values, _predict(law, spec, config, other, rows)):
+        if not nearly_equal(values, _predict(law, spec, config, other, rows), 1e-9):
             raise law.violation(
                 "fitted to the same rows in reverse order, it predicts something else",
                 "Do not depend on the order of rows: of equally frequent labels, take the first in sorted order.",
@@ -201,15 +202,6 @@ def _check_baseline(law: Law, spec: BaselineSpec, config: Config, rows: Labelled
     some = list(range(len(rows.truth) - 1, -1, -2))
     if [values[row] for row in some] != _predict(law, spec, config, state, rows.take(some)):
         raise law.violation("its prediction for a row depends on the other rows")
-
-
-def _alike(one: Any, other: Any) -> bool:
-    """Compare predictions; numbers may be rounded differently."""
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(_alike, one, other))
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
-    return bool(one == other)
 
 
 def _predict(law: Law, spec: BaselineSpec, config: Config, state: Any, rows: LabelledRows) -> list[Any]:

@@ -68,7 +68,7 @@ def check_planning_is_pure(law: Law, strategy: Strategy, backbone: Backbone, hea
     first = _plan(law, strategy, backbone, head)
     for call in range(2, 12):
         if not _same_plan(first, _plan(law, strategy, backbone, head)):
-            which = "two plans" if call == 2 else f"the first plan and the {call}th"
+            which = {2: "two plans", 3: "the first plan and the 3rd"}.get(call, f"the first plan and the {call}th")
             raise law.violation(f"{which} for the same descriptions differ")
     with suppress(StrategyNotApplicable):
         strategy.plan(_DEEP, HeadDescription((Layout.VECTOR,), TargetKind.CATEGORY))
